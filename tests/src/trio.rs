@@ -139,7 +139,7 @@ impl Trio {
         let mut leader = None;
         wait_until("a node leads", || {
             let asked = self.running().next().expect("one runs").rpc("ranges");
-            leader = TRIO.iter().position(|name| asked.contains(&format!("led by {name}")));
+            leader = TRIO.iter().position(|name| asked.contains(&format!("\n..: led by {name}")));
             leader.is_some_and(|leader| self.nodes[leader].is_some())
         });
         leader.expect("one leads")

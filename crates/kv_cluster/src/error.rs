@@ -117,6 +117,16 @@ pub enum Error {
         /// The row.
         row: String,
     },
+    /// The nodes have agreed on the replicas of a row that the configuration does not have.
+    #[error(
+        "the configuration has no row {row:?} with replicas, and there are some, on {nodes}: write the row back, with several nodes"
+    )]
+    RowMissing {
+        /// The row.
+        row: Box<str>,
+        /// The nodes with replicas.
+        nodes: Box<str>,
+    },
     /// The data directory cannot be used.
     #[error("{0}")]
     DataDir(String),
@@ -213,6 +223,7 @@ impl Error {
             | Error::Range(_)
             | Error::DataDir(_)
             | Error::NoDataDir { .. }
+            | Error::RowMissing { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
             | Error::Refused(_)
@@ -227,7 +238,7 @@ impl Error {
     /// the request.
     pub(crate) fn is_misdirected(&self) -> bool {
         match self {
-            Error::NodeDown { .. } => true,
+            Error::NodeDown { .. } | Error::NotOwner { .. } => true,
             Error::Range(failure) => failure.is_misdirected(),
             _ => false,
         }
@@ -292,6 +303,8 @@ pub enum RangeFailureKind {
     Several,
     /// It may have been done.
     Unknown,
+    /// It makes no sense for the range as it is. Nothing was done.
+    Invalid,
 }
 
 impl RangeFailure {

@@ -266,9 +266,9 @@ impl<'a> ForwardedBatch<'a> {
     /// Why the next request was not done, if another node may do it, or if it only reads, and all that was
     /// sent with it.
     fn misdirected(&mut self) -> Option<Error> {
-        let failure = match &self.state {
-            State::Replied(replies) => Error::Range(replies.next_failure()?),
-            State::Failed(count, error) => {
+        let failure = match (&self.state, self.server) {
+            (State::Replied(replies), Some(Server::Peer(peer))) => replies.next_failure(peer.name())?,
+            (State::Failed(count, error), _) => {
                 let unresolved = self.requests[self.resolved..].iter().take(*count);
                 let may_repeat = error.outcome() == Outcome::Unknown
                     && unresolved.clone().all(|request| request.op.is_read());

@@ -33,4 +33,4 @@ pub use local::{LinkSettings, LocalNode, Scope, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;
 pub use replicas::Replicas;
-pub use routing::{Route, RouteRow, Routes};
+pub use routing::{Route, RouteRow, Routes, placement::PlacedRow};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The version of the link protocol; the first byte that each side sends. Any change to what
 /// link/codec.rs encodes raises it, and so do more requests in a call.
-pub(crate) const LINK_VERSION: u8 = 12;
+pub(crate) const LINK_VERSION: u8 = 13;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -13,6 +13,10 @@ pub(crate) const NODE_NAME_BYTES: usize = 255;
 pub(crate) const HANDSHAKE_BYTES: usize = 1_024;
 /// Bytes of the routes of a node, which the two nodes exchange when they link.
 pub(crate) const ROUTES_BYTES: usize = 1024 * 1024;
+/// Bytes of the table of placements.
+pub(crate) const TABLE_BYTES: usize = 4 * ROUTES_BYTES;
+/// Time between two looks at the table of placements.
+pub(crate) const PLACEMENT_PAUSE: Duration = Duration::from_millis(500);
 /// Ranges of names that a warning about different routes lists.
 pub(crate) const DIFFERENCES_SHOWN: usize = 8;
 /// How long a whole handshake may take.
@@ -105,6 +109,8 @@ pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a request waits for the leader of its range before it is refused.
 pub(crate) const LEADER_WAIT: Duration = Duration::from_millis(1_500);
+/// How long it waits until the replica of this node knows the leader, before it asks others.
+pub(crate) const FOLLOWER_WAIT: Duration = Duration::from_millis(100);
 /// The pause before a node is asked again which has not served a request, and knows of no other that does.
 pub(crate) const LEADER_PAUSE: Duration = Duration::from_millis(20);
 /// How often it is checked whether a subscription still comes from the leader, and whether anyone reads it.

@@ -8,19 +8,27 @@
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 mod durable;
+pub(crate) mod meta;
 mod persistence;
+pub(crate) mod rows;
 mod stores;
 
 pub use durable::Scope;
 pub(crate) use durable::{Flushing, Place};
 
-use crate::{cookie::Cookie, limits::PREPARATIONS, node_name::NodeName, routing::table::RoutingTable};
+use crate::{
+    cookie::Cookie,
+    limits::PREPARATIONS,
+    node_name::NodeName,
+    routing::{placement::PlacementTable, table::RoutingTable},
+};
 use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
     Store, TransactionLimits, TransactionPreparation,
 };
-use kv_raft::Ranges;
+use kv_raft::{Range, Ranges};
 use otp::{Intensity, Supervisor};
+use rows::ReplicatedRows;
 use std::{
     fmt,
     ops::ControlFlow,
@@ -111,8 +119,11 @@ pub struct LocalNode {
     pub(crate) links: LinkSettings,
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) replicated: ReplicatedRows,
     store: Arc<Store>,
     ranges: Option<Ranges>,
+    /// The durable ranges of which this node has the only copy, in the order of their names.
+    ranges_alone: Box<[Arc<Range>]>,
     budgets: MemoryBudgets,
     watcher_links: AtomicU64,
     tree: OnceLock<TreeText>,
@@ -132,11 +143,12 @@ impl LocalNode {
         name: NodeName,
         cookie: Cookie,
         links: LinkSettings,
-        table: RoutingTable,
+        (table, placements): (RoutingTable, PlacementTable),
         store: StoreSettings,
         budgets: MemoryBudgets,
         ranges: Option<Ranges>,
     ) -> LocalNode {
+        let open = ranges.as_ref().map(Ranges::all).unwrap_or_default();
         let StoreSettings { threads, transactions, fixed_seed, .. } = store;
         let store = match fixed_seed {
             true => Store::with_fixed_seed(threads),
@@ -150,7 +162,9 @@ impl LocalNode {
             links,
             table,
             channels: Arc::default(),
+            replicated: ReplicatedRows::new(placements, &open),
             store: Arc::new(store),
+            ranges_alone: open.into_iter().filter(|range| !range.is_replicated()).collect(),
             ranges,
             budgets,
             watcher_links: AtomicU64::new(0),

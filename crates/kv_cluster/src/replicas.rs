@@ -5,10 +5,10 @@
 
 use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
-    limits::{LEADER_PAUSE, LEADER_WAIT},
-    node_name::NodeName,
+    limits::{FOLLOWER_WAIT, LEADER_PAUSE, LEADER_WAIT},
+    local::rows::ReplicatedRow,
     peer::{Peer, PeerList},
-    routing::Route,
+    routing::placement::PlacedRow,
 };
 use kv_raft::{Leader, Range, SendFrame};
 use std::sync::{
@@ -17,18 +17,12 @@ use std::sync::{
 };
 use tokio::time::{Instant, sleep};
 
-/// The replicas of one row.
+/// The replicas of one row, and how to reach them.
 #[derive(Debug)]
 pub struct Replicas {
-    /// The row, as errors call it.
-    text: Box<str>,
-    /// The first of its names.
-    first_name: Box<[u8]>,
-    nodes: Box<[NodeName]>,
-    /// That of this node, if it has one.
-    here: Option<Arc<Range>>,
-    /// The other nodes that have one.
-    peers: Box<[Arc<Peer>]>,
+    row: Arc<ReplicatedRow>,
+    /// All other nodes.
+    peers: PeerList,
     /// The index of the peer that has led last, for as long as no replica of this node knows better.
     last_leader: AtomicUsize,
 }
@@ -43,47 +37,41 @@ pub(crate) enum Server<'a> {
 }
 
 impl Replicas {
-    /// The replicas of a row: that of this node, and those of the other nodes.
-    pub(crate) fn new(route: &Route, here: Option<Arc<Range>>, peers: Box<[Arc<Peer>]>) -> Replicas {
-        Replicas {
-            text: route.buckets().into(),
-            first_name: route.first_name().into(),
-            nodes: route.nodes().into(),
-            here,
-            peers,
-            last_leader: AtomicUsize::new(0),
-        }
+    /// The replicas of a row, on this node and on some of the others.
+    pub(crate) fn new(row: Arc<ReplicatedRow>, peers: PeerList) -> Replicas {
+        Replicas { row, peers, last_leader: AtomicUsize::new(0) }
+    }
+
+    /// The row, and where they are now.
+    pub(crate) fn row(&self) -> &PlacedRow {
+        &self.row.placed().row
     }
 
     /// The row, as errors call it.
     pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The names of its nodes.
-    pub(crate) fn node_names(&self) -> String {
-        self.nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+        self.row().buckets()
     }
 
     /// The first of its names, by which nodes distinguish its range.
     pub(crate) fn first_name(&self) -> &[u8] {
-        &self.first_name
+        self.row().first_name()
     }
 
     /// The replica of this node, if it serves requests.
     #[inline]
     pub(crate) fn served_here(&self) -> Option<&Range> {
-        self.here.as_deref().filter(|range| range.is_leader())
+        self.row.here().filter(|range| range.is_leader())
     }
 
     /// The other nodes with a replica.
-    pub(crate) fn peers(&self) -> &[Arc<Peer>] {
-        &self.peers
+    pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
+        let row = self.row();
+        self.peers.iter().filter(move |peer| row.has(peer.name()))
     }
 
     /// Who serves requests now, as far as this node knows.
     pub(crate) fn server(&self) -> Option<Server<'_>> {
-        let Some(range) = &self.here else { return self.likely_leader().map(Server::Peer) };
+        let Some(range) = self.row.here() else { return self.likely_leader().map(Server::Peer) };
         match range.leader() {
             Leader::Here => Some(Server::Here(range)),
             Leader::Node(node) => self.peer(&node).map(Server::Peer),
@@ -94,13 +82,14 @@ impl Replicas {
 
     /// The replica of this node, if it takes part. One that loads or has stopped does not know the leader.
     fn follower(&self) -> Option<&Range> {
-        self.here.as_deref().filter(|range| range.takes_part())
+        self.row.here().filter(|range| range.takes_part())
     }
 
     /// The peer that has led last, or else any that is up.
     fn likely_leader(&self) -> Option<&Peer> {
-        let last = self.last_leader.load(Relaxed);
-        let all = self.peers[last..].iter().chain(&self.peers[..last]);
+        let row = self.row();
+        let (others, last) = self.peers.split_at(self.last_leader.load(Relaxed));
+        let all = last.iter().chain(others).filter(|peer| row.has(peer.name()));
         all.map(|peer| &**peer).find(|peer| peer.is_up())
     }
 
@@ -121,8 +110,9 @@ impl Replicas {
 
     /// The error of a request when no node leads.
     fn no_leader(&self) -> Error {
-        let (needs, nodes) = (self.nodes.len() / 2 + 1, self.node_names());
-        let message = format!("range {} has no leader (needs {needs} of {nodes})", self.text);
+        let row = self.row();
+        let (needs, nodes) = (row.nodes.len() / 2 + 1, row.node_names());
+        let message = format!("range {} has no leader (needs {needs} of {nodes})", row.buckets());
         RangeFailure::new(RangeFailureKind::NoLeader, message).into()
     }
 }
@@ -153,8 +143,16 @@ impl<'a> Search<'a> {
                 return Err(replicas.no_leader());
             }
             match replicas.follower() {
-                Some(range) if range.wait_for_leader(left).await != Leader::Unknown => {}
-                Some(_) | None => sleep(LEADER_PAUSE).await,
+                Some(range) => {
+                    let leader = range.wait_for_leader(left.min(FOLLOWER_WAIT)).await;
+                    // The replica may have been replaced by those of other nodes.
+                    if leader == Leader::Unknown
+                        && let Some(peer) = replicas.likely_leader()
+                    {
+                        return Ok(Server::Peer(peer));
+                    }
+                }
+                None => sleep(LEADER_PAUSE).await,
             }
         }
     }

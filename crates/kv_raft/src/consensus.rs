@@ -4,7 +4,9 @@
 //!
 //! If a range has one voter, this replica, that is a majority: it leads as soon as it has asked itself.
 
-mod frame;
+mod answer;
+mod contact;
+pub(crate) mod frame;
 pub(crate) mod lease;
 mod network;
 mod storage;
@@ -18,21 +20,23 @@ use crate::{
     proposals::ClosedGroup,
     snapshot::taking::Snapshots,
 };
+use answer::CallHandler;
 use frame::Call;
 use lease::Lease;
-use network::{CallHandler, Network};
+use network::Network;
 use openraft::{
     AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
-    error::{ClientWriteError, Fatal, RaftError},
+    error::{ClientWriteError, Fatal, InitializeError, RaftError},
     metrics::RaftServerMetrics,
 };
+use otp::LogLimiter;
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
     error::Error,
     iter::successors,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use storage::{LogStore, StateMachine};
 use tokio::{
@@ -80,6 +84,8 @@ pub(crate) struct ElectionTimes {
     pub(crate) lease: Duration,
     /// How much longer it waits at most, so that one of several is mostly the first.
     pub(crate) longest_delay: Duration,
+    /// How long a sync takes on its disk.
+    pub(crate) sync: Duration,
 }
 
 /// What a replica does for its range.
@@ -110,21 +116,21 @@ impl Consensus {
         snapshots: Arc<Snapshots>,
         lease: Arc<Lease>,
         transport: Option<Arc<Transport>>,
-        ElectionTimes { longest_delay, lease: vote_lease }: ElectionTimes,
+        election: ElectionTimes,
     ) -> Result<Consensus, Broken> {
         let milliseconds = |duration: Duration| duration.as_millis() as u64;
         let config = Config {
             heartbeat_interval: milliseconds(HEARTBEAT),
-            election_timeout_min: milliseconds(longest_delay),
-            election_timeout_max: milliseconds(vote_lease),
+            // For as long a vote is awaited.
+            election_timeout_min: milliseconds(election.lease) - 1,
+            election_timeout_max: milliseconds(election.lease),
             // It would count entries alone. The log goes with the snapshot that has it.
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: transport.as_ref().map_or(0, |_| KEPT_ENTRIES),
             ..Config::default()
         };
         let in_flight = machine.in_flight.clone();
-        let network =
-            Network { transport: transport.clone(), lease: lease.clone(), snapshots: snapshots.clone() };
+        let network = Network { transport: transport.clone(), snapshots: snapshots.clone() };
         let machine = StateMachine { machine, snapshots: snapshots.clone(), log: Arc::downgrade(&log) };
         let log = LogStore { log, in_flight: in_flight.clone() };
         let raft = Raft::new(replica, Arc::new(config), network, log, machine).await?;
@@ -132,8 +138,9 @@ impl Consensus {
         raft.runtime_config().elect(transport.is_none());
         if let Some(transport) = &transport {
             let (raft, lease, contact) = (raft.clone(), lease.clone(), transport.contact.clone());
+            let malformed = LogLimiter::new("malformed calls of other replicas were dropped", 1);
             let incoming = tokio::sync::Mutex::default();
-            let handler = CallHandler { raft, lease, contact, snapshots, incoming };
+            let handler = CallHandler { raft, lease, contact, snapshots, malformed, incoming };
             transport.set_answer(Some(Arc::new(handler)));
         }
         Ok(Consensus { raft, replica, transport, lease, in_flight })
@@ -144,16 +151,22 @@ impl Consensus {
         Ok(self.raft.trigger().snapshot().await?)
     }
 
-    /// Whether the log names the members of the range.
+    /// Whether the log, or the snapshot before it, names the members of the range.
     pub(crate) async fn has_members(&self) -> Result<bool, Broken> {
-        Ok(self.raft.is_initialized().await?)
+        let voters =
+            self.raft.with_raft_state(|state| state.membership_state.effective().voter_ids().count());
+        Ok(voters.await? > 0)
     }
 
-    /// Names the first members of a range. No other replica may do so.
+    /// Names the first members of a range, unless a leader has done so, or asked for a vote. No other replica
+    /// may name them.
     pub(crate) async fn name_members(&self, replicas: &BTreeSet<u64>) -> Result<(), Broken> {
         let members: BTreeMap<_, _> =
             replicas.iter().map(|replica| (*replica, BasicNode::default())).collect();
-        self.raft.initialize(members).await.map_err(|error| Broken::new(&error))
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(Broken::new(&error)),
+        }
     }
 
     /// Makes this replica the leader, as the only voter of its range.
@@ -195,7 +208,7 @@ impl Consensus {
         let metrics = metrics.borrow();
         let members = metrics.membership_config.membership();
         let last = metrics.last_log_index.unwrap_or_default();
-        let others = self.transport.iter().flat_map(|transport| transport.others());
+        let others = self.transport.as_ref().map(|transport| transport.others()).unwrap_or_default();
         let status = |(node, replica): (Arc<str>, Option<OtherReplica>)| {
             let id = replica.map(|replica| replica.id);
             let matched = id.and_then(|id| metrics.replication.as_ref()?.get(&id).copied()?);
@@ -205,7 +218,7 @@ impl Consensus {
                 lag: matched.map(|matched| last.saturating_sub(matched.index)),
             }
         };
-        (metrics.current_term, others.map(status).collect())
+        (metrics.current_term, others.into_iter().map(status).collect())
     }
 
     /// How many voters the range has, as far as this replica knows; none if it is no voter itself.
@@ -215,12 +228,25 @@ impl Consensus {
         if voters.contains(&self.replica) { voters.len() } else { 0 }
     }
 
-    /// Calls an election, unless this replica leads.
-    pub(crate) async fn elect(&self) -> Result<(), Broken> {
-        if self.raft.server_metrics().borrow().state != ServerState::Leader {
-            self.raft.trigger().elect().await?;
-        }
-        Ok(())
+    /// Whether one of these replicas is a voter, as far as this one knows.
+    pub(crate) fn has_voter_among(&self, replicas: &BTreeSet<u64>) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow();
+        metrics.membership_config.membership().voter_ids().any(|voter| replicas.contains(&voter))
+    }
+
+    /// Calls an election, unless that is not due any more by when a leader has sent something last. Returns
+    /// whether it has.
+    pub(crate) async fn elect(&self, is_due: impl FnOnce(Instant) -> bool) -> Result<bool, Broken> {
+        let Some(transport) = &self.transport else { return Ok(false) };
+        let called = transport.contact.elect(is_due, self.raft.trigger().elect()).await.transpose()?;
+        Ok(called.is_some())
+    }
+
+    /// Waits until the vote of this replica is on disk, if it has called an election.
+    pub(crate) async fn wait_until_voted(&self) -> Result<(), Broken> {
+        // Nothing else is done before that.
+        Ok(self.raft.with_raft_state(|_| ()).await?)
     }
 
     /// Whether the replica takes the entries of this range, as far as this one knows.
@@ -251,19 +277,25 @@ impl Consensus {
         self.raft.runtime_config().heartbeat(true);
     }
 
-    /// Leads no more, and has another replica lead which has all entries. Returns whether it does.
-    pub(crate) async fn hand_over(&self) -> bool {
+    /// Leads no more, and has another replica lead which has all entries, on a node that `accept` takes.
+    /// Returns whether it does.
+    pub(crate) async fn hand_over(&self, accept: impl Fn(&str) -> bool) -> bool {
         let Some(transport) = &self.transport else { return false };
-        let others = || transport.others().filter_map(|(_, other)| other);
+        let others = || {
+            let others = transport.others().into_iter().filter(|(node, _)| accept(node));
+            others.filter_map(|(_, other)| other).collect::<Vec<_>>()
+        };
         let next = async {
             loop {
                 let metrics = self.raft.metrics().borrow().clone();
                 let replication = metrics.replication.unwrap_or_default();
+                let members = metrics.membership_config.membership();
                 let has_all = |other: &OtherReplica| {
                     let matched = replication.get(&other.id);
-                    matched.is_some_and(|matched| matched.map(|id| id.index) == metrics.last_log_index)
+                    members.voter_ids().any(|voter| voter == other.id)
+                        && matched.is_some_and(|matched| matched.map(|id| id.index) == metrics.last_log_index)
                 };
-                if let Some(next) = others().find(has_all) {
+                if let Some(next) = others().into_iter().find(has_all) {
                     return next;
                 }
                 sleep(LEASE_CHECK_PAUSE).await;
@@ -272,7 +304,8 @@ impl Consensus {
         let Ok(next) = timeout(TAKE_OVER_WAIT, next).await else { return false };
         self.lease.resign();
         self.raft.runtime_config().heartbeat(false);
-        let _call = transport.call(next.id, Call::TakeOver);
+        let vote = vote_to(self.raft.server_metrics().borrow().vote);
+        let _call = transport.call(next.id, Call::TakeOver { vote });
         let wait = self.raft.wait(Some(TAKE_OVER_WAIT));
         let is_led = wait.current_leader(next.id, "another one leads").await.is_ok();
         if !is_led {

@@ -42,6 +42,11 @@ impl Span {
         *self.start <= *name && self.end.as_ref().is_none_or(|end| name < &**end)
     }
 
+    /// Whether it has names at all.
+    pub fn has_names(&self) -> bool {
+        self.end.as_ref().is_none_or(|end| self.start < *end)
+    }
+
     /// Whether a name is in both.
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         let ends_after = |end: &Option<Box<[u8]>>, start| end.as_ref().is_none_or(|end| *end > start);
@@ -49,19 +54,47 @@ impl Span {
     }
 }
 
-/// A range of a node, and the nodes that have replicas of it.
+/// A range of a node.
 #[derive(Debug, Clone)]
 pub struct ReplicaSpan {
     /// The names.
     pub span: Span,
-    /// With this one, those that have the others; none if it is alone.
-    pub nodes: Box<[Arc<str>]>,
+    /// Where its replicas are; `None` if this node has the only copy, and always will.
+    pub placement: Option<Placement>,
+    /// Whether its nodes may name its first members, since it may not have any yet.
+    pub may_be_new: bool,
+}
+
+/// The nodes of a range that has replicas.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// Those that are to have the replicas.
+    pub nodes: Arc<[Arc<str>]>,
+    /// Those whose replicas go when all of the others have the data.
+    pub leaving: Arc<[Arc<str>]>,
+}
+
+impl Placement {
+    /// Replicas on these nodes, as they are now.
+    pub fn on(nodes: impl IntoIterator<Item = Arc<str>>) -> Placement {
+        Placement { nodes: nodes.into_iter().collect(), leaving: Arc::default() }
+    }
+
+    /// All nodes that have replicas, or will.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.nodes.iter().chain(&*self.leaving)
+    }
+
+    /// Whether the node is to have a replica.
+    pub fn keeps(&self, node: &str) -> bool {
+        self.nodes.iter().any(|kept| **kept == *node)
+    }
 }
 
 impl ReplicaSpan {
     /// A range without other replicas.
     pub fn alone(span: Span) -> ReplicaSpan {
-        ReplicaSpan { span, nodes: Box::default() }
+        ReplicaSpan { span, placement: None, may_be_new: true }
     }
 }
 
@@ -86,9 +119,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The name of its directory.
+    /// The name of its directory. Early replicas had the id of their range.
     pub(crate) fn directory_name(&self) -> String {
-        format!("{}-{}", self.range, self.replica)
+        format!("{}-{}", self.range, self.range)
     }
 
     pub(crate) fn owner(&self) -> Owner {
@@ -128,6 +161,7 @@ pub(crate) const NODE_FILE: &str = "node";
 pub(crate) const REPLICA_FILE: &str = "replica";
 const SKIPPED_FILE: &str = "skipped";
 const SYNCED_FILE: &str = "synced";
+const TABLE_FILE: &str = "table";
 
 /// How each of our files begins, before its kind and its version.
 pub(crate) const MAGIC: &[u8; 4] = b"KVDB";
@@ -135,6 +169,7 @@ const NODE: u8 = 3;
 const REPLICA: u8 = 4;
 const SKIPPED: u8 = 5;
 const SYNCED: u8 = 6;
+const TABLE: u8 = 7;
 const CHECKSUM_BYTES: usize = 4;
 
 /// The newest version of a kind.
@@ -249,6 +284,16 @@ pub(crate) fn write_synced(directory: &Path, index: u64) -> Result<(), OpenError
     write(&directory.join(SYNCED_FILE), SYNCED, &index.to_le_bytes())
 }
 
+/// Reads where the replicas of all ranges are, as the node has learned it last; `None` if it has not.
+pub(crate) fn read_table(data_dir: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+    Ok(read(&data_dir.join(TABLE_FILE), TABLE)?.map(|(_, bytes)| bytes))
+}
+
+/// Notes where the replicas of all ranges are.
+pub(crate) fn write_table(data_dir: &Path, table: &[u8]) -> Result<(), OpenError> {
+    write(&data_dir.join(TABLE_FILE), TABLE, table)
+}
+
 fn encode(Identity { range, replica, seed, shards, span }: &Identity) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in [range, replica, seed] {
@@ -339,6 +384,7 @@ fn damaged(path: &Path, kind: u8) -> OpenError {
         NODE => "if the ranges beside it are those of this node, remove it: it is made again",
         SKIPPED => "remove it, and leave the entries out again with `range skip`",
         SYNCED => "it is made again",
+        TABLE => "remove it, and the node learns it from the others",
         _ => "put it back from a copy",
     };
     OpenError::Damaged { path: path.into(), problem: format!("is damaged; {remedy}") }

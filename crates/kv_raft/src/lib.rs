@@ -29,7 +29,7 @@ pub use consensus::transport::{ReplicaStatus, SendFrame};
 pub use disk::format_bytes;
 pub use error::{OpenError, RangeError};
 pub use group::encode::is_immediate;
-pub use identity::{ReplicaSpan, Span};
+pub use identity::{Placement, ReplicaSpan, Span};
 pub use limits::LOG_CACHE_LEAST;
 pub use log::{Fsync, LogOptions, LogStats};
 pub use proposals::{
@@ -37,5 +37,9 @@ pub use proposals::{
     ticket::Ticket,
     wakes,
 };
-pub use range::{LoadStatus, Range, RangeState, RangeStatus, is_large, leader::Leader};
+pub use range::{
+    Range, is_large,
+    leader::Leader,
+    state::{LoadStatus, RangeState, RangeStatus},
+};
 pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};

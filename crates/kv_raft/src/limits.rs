@@ -163,8 +163,8 @@ pub(crate) const RANGES: usize = 64;
 /// Bytes of the files `node` and `replica`. A larger one is damaged.
 pub(crate) const IDENTITY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The least id of a replica that is chosen at random, so that no two nodes have the same. Those of ranges
-/// without other replicas count from 1.
+/// The least id of a replica that is chosen at random, so that no two have the same. Early replicas had that
+/// of their range, which count from 1.
 pub(crate) const RANDOM_IDS: u64 = 1 << 32;
 
 /// Time between two heartbeats of a leader.
@@ -191,6 +191,9 @@ pub(crate) const ELECTION_SYNCS: u32 = 10;
 /// is also how long clients wait at most when the disk is back.
 pub(crate) const RENEW_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const RENEW_PAUSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long a log that was opened again has to last before the next failure is taken for the first one.
+pub(crate) const STEADY_LOG: Duration = Duration::from_secs(10);
 
 /// Time between two lines in the log that say how far a range is loaded.
 pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
@@ -228,14 +231,22 @@ pub(crate) const TAKE_OVER_ATTEMPTS: usize = 7;
 pub(crate) const TAKE_OVER_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) const TAKE_OVER_WAIT: Duration = Duration::from_secs(2);
 
-/// Time between two attempts to learn which replica a node has.
+/// Time between two attempts to learn which replica a node has, and after how many of them a replica says
+/// again to all others that it is there.
 pub(crate) const HELLO_PAUSE: Duration = Duration::from_millis(300);
+pub(crate) const HELLO_ROUNDS: u64 = 10;
 
 /// Time between two looks at whether the members of a range are those of its row.
 pub(crate) const MEMBERS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls of other replicas that one replica answers at once. More are lost.
 pub(crate) const CALLS_AT_ONCE: usize = 64;
+
+/// Large entries that a log keeps while they are sent: one for each other replica of a range of five.
+pub(crate) const SENT_ENTRIES: usize = 4;
+
+/// Replicas in one list of members, which a log keeps the number of in a byte.
+pub(crate) const LISTED_REPLICAS: usize = 255;
 
 /// Entries, and bytes of groups, that one call to another replica has at most; one larger group goes alone.
 pub(crate) const APPEND_ENTRIES: u64 = 16;

@@ -11,8 +11,9 @@ use crate::{
     error::ways_out,
     identity::Owner,
     limits::{
-        LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST, LOG_FILE_BYTES, LOG_FILES,
-        LOG_FILES_LEAST, LOG_FILES_SHARE, LOG_INDEX_SHARE, RANGE_FILES,
+        GROUP_BYTES, LOCK_PAUSE, LOCK_WAIT, LOG_CACHE_BYTES, LOG_CACHE_FILES, LOG_CACHE_LEAST,
+        LOG_FILE_BYTES, LOG_FILES, LOG_FILES_LEAST, LOG_FILES_SHARE, LOG_INDEX_SHARE, RANGE_FILES,
+        SENT_ENTRIES,
     },
 };
 use encoding::{Done, Flushed, LogId, LogTypes, Payload, Syncs, Vote};
@@ -22,6 +23,7 @@ use std::{
     fmt::{self, Debug, Formatter},
     fs::{self, File},
     io::{self, ErrorKind},
+    mem,
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering::Acquire, mpsc::channel},
@@ -38,7 +40,18 @@ pub(crate) struct Log {
     opened_end: u64,
     /// How often something was written.
     written: u64,
+    /// Large entries that were read to be sent, the last one at the end.
+    sent: Vec<SentEntry>,
     syncs: Arc<Syncs>,
+}
+
+/// An entry that was read to be sent.
+#[derive(Debug)]
+struct SentEntry {
+    id: LogId,
+    payload: Payload,
+    /// Whether it was read since the cache was trimmed.
+    is_used: bool,
 }
 
 impl Debug for Log {
@@ -214,7 +227,7 @@ impl Log {
         let opened_end = log.stat().open_chunk.global_end;
         // Another process may have written and not synced.
         let syncs = Arc::new(Syncs::new(settings.directory));
-        Ok(Log { log, opened_end, fsync: settings.fsync, written: 1, syncs })
+        Ok(Log { log, opened_end, fsync: settings.fsync, written: 1, sent: Vec::new(), syncs })
     }
 
     /// Whether it says whose it is: each file that begins from now on does.
@@ -284,8 +297,9 @@ impl Log {
     }
 
     /// Drops what the cache has beyond its size. The library does that only when it is given the next entry,
-    /// and the last one may have been large.
-    pub(crate) fn trim_cache(&self) {
+    /// and the last one may have been large. Entries that are not sent any more are dropped, too.
+    pub(crate) fn trim_cache(&mut self) {
+        self.sent.retain_mut(|sent| mem::take(&mut sent.is_used));
         let stat = self.log.stat();
         if stat.payload_cache_size > stat.payload_cache_capacity {
             self.log.drain_cache_evictable();
@@ -295,6 +309,23 @@ impl Log {
     /// Reads the entries with these indices, as far as they exist.
     pub(crate) fn read(&self, indices: Range<u64>) -> io::Result<Vec<(LogId, Payload)>> {
         self.log.read(indices.start, indices.end).collect()
+    }
+
+    /// Reads an entry, if it exists, for a replica that is sent it again and again until it has it. A large
+    /// one is kept, which the cache does not do.
+    pub(crate) fn read_to_send(&mut self, index: u64) -> io::Result<Option<(LogId, Payload)>> {
+        let is_kept = |sent: &SentEntry| sent.id.index == index;
+        let entry = match self.sent.iter().position(is_kept).map(|place| self.sent.remove(place)) {
+            Some(SentEntry { id, payload, .. }) => Some((id, payload)),
+            None => self.read(index..index + 1)?.pop(),
+        };
+        if let Some((id, Payload::Group(group))) = &entry
+            && group.len() > GROUP_BYTES
+        {
+            self.sent.drain(..(self.sent.len() + 1).saturating_sub(SENT_ENTRIES));
+            self.sent.push(SentEntry { id: *id, payload: Payload::Group(group.clone()), is_used: true });
+        }
+        Ok(entry)
     }
 
     /// Appends entries, which can be read at once.
@@ -378,6 +409,7 @@ impl Log {
 
     /// Removes the entries from this index on.
     pub(crate) fn truncate(&mut self, from: u64, done: Done) -> io::Result<()> {
+        self.sent.retain(|sent| sent.id.index < from);
         self.log.truncate(from).map_err(self.syncs.failed())?;
         self.flush_synced(done)
     }

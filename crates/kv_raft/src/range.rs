@@ -3,24 +3,26 @@
 
 mod durability;
 pub(crate) mod leader;
+pub(crate) mod state;
 
 use crate::{
     consensus::{lease::Lease, transport::ReplicaStatus},
     disk::Disk,
     error::RangeError,
     group::encode,
-    identity::Span,
+    identity::{Placement, Span},
     limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{Added, Proposals, WaitingBytes, replies::GroupReplies, ticket::Ticket},
-    snapshot::taking::{SnapshotStatus, Snapshots},
+    snapshot::taking::Snapshots,
 };
 use kv::{
     CommandError, Database, EntryTerms, FullName, Op, Reply, Request, Store, TransactionLimits,
     time::{Clock, now_ms},
 };
 use parking_lot::Mutex;
+use state::{HandOver, LoadStatus, RangeState, RangeStatus};
 use std::{
     ops::ControlFlow::{self, Break, Continue},
     slice,
@@ -41,8 +43,10 @@ pub struct Range {
     span: Span,
     text: Arc<str>,
     pub(crate) store: Arc<Store>,
-    /// The nodes that have replicas of it, if there are others.
-    nodes: Box<[Arc<str>]>,
+    /// Where its replicas are, if other nodes may have some.
+    placement: Option<watch::Sender<Placement>>,
+    /// Where its members are, when this replica leads and they are those that are wanted.
+    settled: Mutex<Option<Placement>>,
     /// Whether all that is on disk is executed, and this replica leads.
     is_ready: AtomicBool,
     /// Until when this replica may read as the leader, if there are others.
@@ -59,7 +63,7 @@ pub struct Range {
     log: Mutex<(LogStats, Option<u64>)>,
     loading: Mutex<LoadStatus>,
     /// Whether another node is to lead it.
-    hand_over: watch::Sender<bool>,
+    hand_over: watch::Sender<HandOver>,
     /// The term, and the other replicas, a moment ago.
     replicas: Mutex<(u64, Vec<ReplicaStatus>)>,
     /// The index of the last entry that is known to be synced, if they are synced at intervals.
@@ -69,72 +73,10 @@ pub struct Range {
     pub(crate) snapshots: Arc<Snapshots>,
 }
 
-/// What a range does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RangeState {
-    /// It executes what is on disk.
-    Loading,
-    /// It serves requests.
-    Ready,
-    /// Another node serves them, if there is one that a majority follows.
-    Following {
-        /// The node.
-        leader: Option<Arc<str>>,
-    },
-    /// It cannot go on, for this reason.
-    Stopped(Arc<str>),
-}
-
-/// When a range was loaded, and what it had then.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct LoadStatus {
-    /// When it began to load, in milliseconds since 1970.
-    pub began_ms: u64,
-    /// How long that took; `None` as long as it loads.
-    pub took: Option<Duration>,
-    /// The buckets that it had when it was loaded.
-    pub buckets: u64,
-    /// Bytes of what is loaded: the snapshot, and the log behind it.
-    pub bytes: u64,
-}
-
-/// What a range is and does, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeStatus {
-    /// The names, as errors call them.
-    pub span: Arc<str>,
-    /// What it does.
-    pub state: RangeState,
-    /// How much of its snapshot and its log is loaded, in percent.
-    pub loaded: u8,
-    /// The term in which its leader was elected, as far as this node knows.
-    pub term: u64,
-    /// The replicas on other nodes, if there are any.
-    pub replicas: Vec<ReplicaStatus>,
-    /// The index of the last entry that was executed.
-    pub applied: u64,
-    /// The entries that were executed since the newest snapshot.
-    pub entries: u64,
-    /// Why it refuses writes for now although it serves reads, if it does.
-    pub cannot_write: Option<Arc<str>>,
-    /// When it was loaded.
-    pub loading: LoadStatus,
-    /// When its log is synced.
-    pub fsync: Fsync,
-    /// How large its log is, and how fast the disk.
-    pub log: LogStats,
-    /// When its log was synced last, in milliseconds since 1970, to the second; `None` before the first time.
-    pub synced_ms: Option<u64>,
-    /// The entries that were executed and are not known to be synced.
-    pub unsynced: u64,
-    /// Its snapshots.
-    pub snapshot: SnapshotStatus,
-}
-
 impl Range {
     pub(crate) fn new(
         span: Span,
-        nodes: Box<[Arc<str>]>,
+        placement: Option<Placement>,
         store: Store,
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
@@ -148,8 +90,9 @@ impl Range {
             proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,
             store: Arc::new(store),
-            lease: (nodes.len() > 1).then(Arc::default),
-            nodes,
+            lease: placement.as_ref().map(|_| Arc::default()),
+            placement: placement.map(watch::Sender::new),
+            settled: Mutex::default(),
             is_ready: AtomicBool::new(false),
             state: watch::Sender::new(RangeState::Loading),
             progress: Arc::default(),
@@ -158,7 +101,7 @@ impl Range {
             fsync,
             log: Mutex::default(),
             loading: Mutex::new(LoadStatus { began_ms: now_ms(), ..LoadStatus::default() }),
-            hand_over: watch::Sender::new(false),
+            hand_over: watch::Sender::default(),
             replicas: Mutex::default(),
             synced: watch::Sender::new(0),
             log_failure: watch::Sender::default(),

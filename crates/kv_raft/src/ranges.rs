@@ -7,18 +7,18 @@ pub(crate) mod skip;
 use crate::{
     consensus::{
         ElectionTimes,
-        transport::{SendFrame, Transport, receive_frame},
+        transport::{SendFrame, Transport, find_receiver},
     },
     disk::Disk,
     error::{LastReason, OpenError},
     identity::{
-        Ids, NODE_FILE, Owner, ReplicaSpan, Span,
+        Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
-        failed,
+        failed, read_table, write_table,
     },
     limits::{
-        DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CHECK_PAUSE, LOG_FILES, MEASURED_SYNCS, RANGES,
-        VOTE_LEASE,
+        DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CACHE_LEAST, LOG_CHECK_PAUSE, LOG_FILES,
+        MEASURED_SYNCS, RANGES, VOTE_LEASE,
     },
     log::{LogOptions, descriptors_of_range, files_of_each},
     proposals::WaitingBytes,
@@ -27,7 +27,10 @@ use crate::{
     snapshot::taking::Snapshots,
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
-use replicas::{Found, Opened, Unknown, open_replicas};
+use parking_lot::{Mutex, RwLock};
+use replicas::{
+    Found, Opened, Unknown, make_replica, open_replicas, random_id, remove_replica, remove_replicas,
+};
 use rustix::process::{Resource, getrlimit};
 use std::{
     fs::{self, File},
@@ -38,7 +41,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Handle, Runtime},
-    task::{AbortHandle, JoinHandle, block_in_place, spawn_blocking},
+    task::{JoinHandle, block_in_place, spawn_blocking},
     time::interval,
 };
 
@@ -53,6 +56,8 @@ pub struct RangesSettings {
     pub spans: Vec<ReplicaSpan>,
     /// The spans of names that are volatile on this node: there must be no data of them.
     pub volatile: Vec<Span>,
+    /// The spans whose replicas have left this node: what there still is of them is removed.
+    pub left: Vec<Span>,
     /// Threads that execute requests.
     pub threads: usize,
     /// What the buckets of all stores of the node may take.
@@ -85,20 +90,28 @@ const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
 pub struct Ranges {
-    data_dir: Arc<DataDir>,
-    ranges: Vec<Arc<Range>>,
-    /// The ways to other replicas, of the ranges that have them.
-    transports: Vec<Arc<Transport>>,
+    shared: Shared,
+    open: Arc<RwLock<Vec<OpenRange>>>,
     left_over: Vec<PathBuf>,
-    tasks: parking_lot::Mutex<Vec<JoinHandle<()>>>,
-    log_files: usize,
-    watch: AbortHandle,
+    watch: Mutex<Option<JoinHandle<()>>>,
     runtime: Option<Runtime>,
 }
 
+/// A range that is open.
+#[derive(Debug)]
+struct OpenRange {
+    range: Arc<Range>,
+    /// The way to other replicas, if there may be some.
+    transport: Option<Arc<Transport>>,
+    directory: PathBuf,
+    /// That of its replica, if that is known.
+    task: Option<JoinHandle<()>>,
+}
+
 /// What the ranges of a node are made of and share.
-struct Shared<'a> {
-    settings: &'a RangesSettings,
+#[derive(Debug)]
+struct Shared {
+    settings: RangesSettings,
     data_dir: Arc<DataDir>,
     disk: Arc<Disk>,
     waiting: Arc<WaitingBytes>,
@@ -108,7 +121,7 @@ struct Shared<'a> {
     runtime: Handle,
 }
 
-impl Shared<'_> {
+impl Shared {
     fn range(&self, directory: &Path, owner: Owner, shards: usize, row: &ReplicaSpan) -> Arc<Range> {
         let Shared { settings, data_dir, disk, waiting, .. } = self;
         let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
@@ -116,35 +129,50 @@ impl Shared<'_> {
         let text = span.text.clone();
         let snapshots = Snapshots::new(text, data_dir.clone(), directory.into(), owner, disk.clone(), budget);
         let (waiting, disk) = (waiting.clone(), disk.clone());
-        let (nodes, fsync) = (row.nodes.clone(), settings.logs.fsync);
-        let range = Range::new(span, nodes, store, snapshots, waiting, disk, fsync);
+        let (placement, fsync) = (row.placement.clone(), settings.logs.fsync);
+        let range = Range::new(span, placement, store, snapshots, waiting, disk, fsync);
         range.set_transaction_limits(settings.transactions);
         Arc::new(range)
     }
 
-    /// The replica that was found in a directory, which it is about to load.
-    fn replica(&self, (directory, identity): Found, row: &ReplicaSpan) -> Replica {
-        let RangesSettings { node, logs, spans, carrier, .. } = self.settings;
+    /// Opens the replica that was found in a directory, which it is about to load.
+    fn open_replica(&self, (directory, identity): Found, row: &ReplicaSpan) -> OpenRange {
+        let RangesSettings { node, logs, carrier, .. } = &self.settings;
         let (owner, shards) = (identity.owner(), identity.shards as usize);
         let range = self.range(&directory, owner, shards, row);
-        let transport = (row.nodes.len() > 1).then(|| {
-            let (replica, span) = (identity.replica, row.span.clone());
+        let transport = row.placement.as_ref().zip(range.lease.clone()).map(|(placement, lease)| {
             let (carrier, runtime) = (carrier.clone(), self.runtime.clone());
-            Arc::new(Transport::new(span, replica, node, &row.nodes, carrier, runtime))
+            Arc::new(Transport::new(row, placement, identity.replica, node, carrier, lease, runtime))
         });
-        let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory };
-        let cache_bytes = logs.cache_bytes_of_each(spans.len());
+        let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.clone() };
+        let cache_bytes = match row.span.has_names() {
+            true => logs.cache_bytes_of_each(spans_with_names(&self.settings.spans)),
+            false => LOG_CACHE_LEAST,
+        };
         let (log_files, election) = (self.log_files, self.election);
-        Replica { range, files, cache_bytes, log_files, transport, election }
+        let replica = Replica {
+            range: range.clone(),
+            files,
+            cache_bytes,
+            log_files,
+            transport: transport.clone(),
+            election,
+        };
+        OpenRange { range, transport, directory, task: Some(self.runtime.spawn(replica.run())) }
     }
 
     /// A range of which it is not known where its data are.
-    fn stopped_range(&self, Unknown { directory, problem }: Unknown, row: &ReplicaSpan) -> Arc<Range> {
+    fn stopped_range(&self, Unknown { directory, problem }: Unknown, row: &ReplicaSpan) -> OpenRange {
         let shards = Store::shards_for_threads(self.settings.threads);
         let range = self.range(&directory, Owner::default(), shards, row);
         tracing::error!(range = &*row.span.text, reason = problem, "the range has stopped");
         range.stop(&problem);
-        range
+        OpenRange { range, transport: None, directory, task: None }
+    }
+
+    /// The directory of the ranges.
+    fn directory(&self) -> PathBuf {
+        self.data_dir.path().join(RANGES_DIRECTORY)
     }
 }
 
@@ -152,7 +180,7 @@ impl Ranges {
     /// Opens the data directory, or makes one, and begins to load the ranges, which goes on while they are
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
-        let RangesSettings { data_dir, node, spans, volatile, .. } = settings;
+        let RangesSettings { data_dir, node, spans, volatile, left, .. } = settings;
         if let Some(fault) = FAULT {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
@@ -174,6 +202,9 @@ impl Ranges {
             log_new_directory(data_dir, was_there, spans.len());
         }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
+        for span in left {
+            remove_replicas(&directory, span)?;
+        }
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
         let Opened { replicas, left_over } = opened;
         if !is_new {
@@ -181,57 +212,109 @@ impl Ranges {
             tracing::info!(%directory, ranges = spans.len(), "the data directory is open");
         }
         let data_dir = Arc::new(DataDir::new(data_dir, lock, ids.into_node())?);
+        let ranges = spans_with_names(spans);
         let runtime = Builder::new_multi_thread()
             // A range does one thing at a time.
-            .worker_threads(settings.threads.min(spans.len()).clamp(1, 2))
+            .worker_threads(settings.threads.min(ranges).clamp(1, 2))
             .thread_name("range")
             .enable_time()
             .build()
             .map_err(failed(data_dir.path()))?;
         drop(runtime.spawn(watch_disk(disk.clone())));
-        let (waiting, log_files) = (Arc::default(), log_files(spans.len()));
-        let election = match spans.iter().any(|row| row.nodes.len() > 1) {
+        let election = match spans.iter().any(|row| row.placement.is_some()) {
             true => election_on(data_dir.path())?,
             false => election_for(Duration::ZERO),
         };
-        let runtime_handle = runtime.handle().clone();
-        let shared =
-            Shared { settings, data_dir, disk, waiting, log_files, election, runtime: runtime_handle };
-        let (mut ranges, mut transports, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
-        for (replica, row) in replicas.into_iter().zip(spans) {
-            ranges.push(match replica {
-                Ok(found) => {
-                    let replica = shared.replica(found, row);
-                    let range = replica.range.clone();
-                    transports.extend(replica.transport.clone());
-                    tasks.push(runtime.spawn(replica.run()));
-                    range
-                }
-                Err(unknown) => shared.stopped_range(unknown, row),
-            });
+        let shared = Shared {
+            settings: settings.clone(),
+            data_dir: data_dir.clone(),
+            disk,
+            waiting: Arc::default(),
+            log_files: log_files(spans.len()),
+            election,
+            runtime: runtime.handle().clone(),
+        };
+        let open = replicas.into_iter().zip(spans).map(|(replica, row)| match replica {
+            Ok(found) => shared.open_replica(found, row),
+            Err(unknown) => shared.stopped_range(unknown, row),
+        });
+        let open = Arc::new(RwLock::new(open.collect()));
+        let watch = runtime.spawn(watch_data_dir(data_dir.clone(), open.clone()));
+        let directory = data_dir.path().display();
+        match is_new {
+            true => tracing::warn!(%directory, ranges, "a new data directory was made"),
+            false => tracing::info!(%directory, ranges, "the data directory is open"),
         }
-        let Shared { data_dir, .. } = shared;
-        let watch = runtime.spawn(watch_data_dir(data_dir.clone(), ranges.clone()));
-        let abort = watch.abort_handle();
-        tasks.push(watch);
-        let tasks = tasks.into();
-        let runtime = Some(runtime);
-        Ok(Ranges { data_dir, watch: abort, ranges, transports, left_over, tasks, log_files, runtime })
+        Ok(Ranges { shared, open, left_over, watch: Mutex::new(Some(watch)), runtime: Some(runtime) })
     }
 
     /// The whole path of the data directory.
     pub fn data_dir(&self) -> &Path {
-        self.data_dir.path()
+        self.shared.data_dir.path()
     }
 
-    /// The ranges, in the order of their spans in the settings.
-    pub fn all(&self) -> &[Arc<Range>] {
-        &self.ranges
+    /// The ranges that are open: first those of the settings, in their order.
+    pub fn all(&self) -> Vec<Arc<Range>> {
+        self.open.read().iter().map(|open| open.range.clone()).collect()
+    }
+
+    /// Makes an empty replica of a range that is new at this node. It gets its data from the others.
+    pub fn add(&self, row: &ReplicaSpan) -> Result<Arc<Range>, OpenError> {
+        let directory = self.shared.directory();
+        check_count(self.open.read().len() + 1)?;
+        // It is not one that has left this node before: that may have promised something.
+        remove_replicas(&directory, &row.span)?;
+        let range = random_id(&directory)?;
+        let made = make_replica(&directory, &row.span, self.shared.settings.threads, range)?;
+        let open = self.shared.open_replica(made, row);
+        let range = open.range.clone();
+        self.open.write().push(open);
+        Ok(range)
+    }
+
+    /// Changes which nodes have replicas of a range.
+    pub fn set_placement(&self, range: &Arc<Range>, placement: &Placement) {
+        for open in self.open.read().iter().filter(|open| Arc::ptr_eq(&open.range, range)) {
+            open.transport.iter().for_each(|transport| transport.set_placement(placement));
+            range.set_placement(placement.clone());
+        }
+    }
+
+    /// Ends the replica of this node, which is no member of its range any more, and removes its data.
+    pub async fn remove(&self, range: &Arc<Range>) -> Result<(), OpenError> {
+        let open = self.open.write().extract_if(.., |open| Arc::ptr_eq(&open.range, range)).next();
+        let Some(OpenRange { directory, task, .. }) = open else { return Ok(()) };
+        range.close();
+        if let Some(task) = task {
+            drop(task.await);
+        }
+        range.follow(None);
+        let remove = move || remove_replica(&directory);
+        let removed = spawn_blocking(remove).await.unwrap_or(Ok(()));
+        range.store.restart();
+        removed
+    }
+
+    /// Where the replicas of all ranges are, as it was saved last in a data directory.
+    pub fn read_table(data_dir: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+        read_table(data_dir)
+    }
+
+    /// Saves where the replicas of all ranges are.
+    pub fn save_table(&self, table: &[u8]) -> Result<(), OpenError> {
+        self.shared.data_dir.keep()?;
+        write_table(self.data_dir(), table)
     }
 
     /// Takes a frame that another node has sent.
     pub fn receive(&self, node: &str, frame: Vec<u8>) {
-        receive_frame(&self.transports, node, frame);
+        let receiver = {
+            let open = self.open.read();
+            find_receiver(open.iter().filter_map(|open| open.transport.as_ref()), node, &frame)
+        };
+        if let Some(transport) = receiver {
+            transport.receive_frame(node, frame);
+        }
     }
 
     /// Whether a process has the data directory open.
@@ -246,7 +329,7 @@ impl Ranges {
 
     /// Has other nodes lead the ranges that this one leads, and waits until they do.
     pub async fn hand_over(&self) {
-        let handed_over: Vec<_> = self.ranges.iter().map(|range| range.hand_over()).collect();
+        let handed_over: Vec<_> = self.all().iter().map(|range| range.hand_over(None)).collect();
         for range in handed_over {
             range.await;
         }
@@ -255,34 +338,40 @@ impl Ranges {
     /// Accepts no more requests, and waits until those that wait are executed and all files are closed.
     pub async fn close(&self) {
         // The directory may be moved away as soon as the files are closed.
-        self.watch.abort();
-        self.ranges.iter().for_each(|range| range.close());
-        let tasks = std::mem::take(&mut *self.tasks.lock());
-        for task in tasks {
+        let watch = self.watch.lock().take();
+        watch.iter().for_each(JoinHandle::abort);
+        self.all().iter().for_each(|range| range.close());
+        let tasks: Vec<_> = self.open.write().iter_mut().filter_map(|open| open.task.take()).collect();
+        for task in tasks.into_iter().chain(watch) {
             drop(task.await);
         }
     }
 
     /// Changes what one transaction may touch.
     pub fn set_transaction_limits(&self, limits: TransactionLimits) {
-        self.ranges.iter().for_each(|range| range.set_transaction_limits(limits));
+        self.all().iter().for_each(|range| range.set_transaction_limits(limits));
     }
 
     /// The most file descriptors that the ranges take, as long as snapshots keep up with their logs.
     pub fn descriptors(&self) -> usize {
-        self.ranges.len() * descriptors_of_range(self.log_files)
+        self.open.read().len() * descriptors_of_range(self.shared.log_files)
     }
 }
 
 impl Drop for Ranges {
     fn drop(&mut self) {
-        self.watch.abort();
-        self.data_dir.release();
+        self.watch.lock().iter().for_each(JoinHandle::abort);
+        self.shared.data_dir.release();
         // It may be dropped by a task of another runtime, which must not wait.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
+}
+
+/// How many of these spans have names: one that has none keeps little.
+fn spans_with_names(spans: &[ReplicaSpan]) -> usize {
+    spans.iter().filter(|row| row.span.has_names()).count()
 }
 
 /// Files that each log may have before it is cut. Says so if these are few.
@@ -335,7 +424,7 @@ fn measure_syncs(path: &Path) -> io::Result<Duration> {
 fn election_for(sync: Duration) -> ElectionTimes {
     let longest_delay = (ELECTION_SYNCS * sync).max(ELECTION_DELAY);
     let lease = VOTE_LEASE * (longest_delay.as_millis() as u32) / (ELECTION_DELAY.as_millis() as u32);
-    ElectionTimes { lease, longest_delay }
+    ElectionTimes { lease, longest_delay, sync }
 }
 
 /// Warns if there are ranges, and it is not known of which node.
@@ -355,7 +444,7 @@ fn warn_if_node_is_missing(data_dir: &Path, node: &str) -> Result<(), OpenError>
 
 /// Looks at the data directory from time to time. If another process has taken it, the ranges stop, so that
 /// no file is written by both.
-async fn watch_data_dir(data_dir: Arc<DataDir>, ranges: Vec<Arc<Range>>) {
+async fn watch_data_dir(data_dir: Arc<DataDir>, open: Arc<RwLock<Vec<OpenRange>>>) {
     let (mut ticks, mut last) = (interval(LOG_CHECK_PAUSE), LastReason::default());
     loop {
         ticks.tick().await;
@@ -367,7 +456,7 @@ async fn watch_data_dir(data_dir: Arc<DataDir>, ranges: Vec<Arc<Range>>) {
             tracing::error!(reason = %error, "the data directory is not as it was");
         }
         if matches!(error, OpenError::Locked { .. }) {
-            return ranges.iter().for_each(|range| range.give_up(&error.to_string()));
+            return open.read().iter().for_each(|open| open.range.give_up(&error.to_string()));
         }
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod files;
 pub(crate) mod renew;
+mod reopen;
 mod roles;
 
 use crate::{
@@ -23,9 +24,12 @@ use crate::{
 use files::{LOG, ReplicaFiles, watch_files};
 use parking_lot::Mutex;
 use renew::{open_log, renew_log};
+use reopen::{Reopening, forget_cached, is_of_disk};
 use std::{
     collections::BTreeSet,
+    error::Error,
     future::pending,
+    io,
     sync::{Arc, atomic::Ordering::Relaxed},
     thread,
     time::Instant,
@@ -86,6 +90,8 @@ enum End {
     Halted(Option<Crash>),
     /// What is on disk cannot be loaded, the log or the consensus has failed, or the store has halted.
     Broken(String),
+    /// The disk has failed, or is full, and other replicas have what this one may have lost.
+    LogFailed(String),
 }
 
 impl Replica {
@@ -95,7 +101,7 @@ impl Replica {
     }
 
     async fn run_and_recover(&self) {
-        let (mut halted_at, mut begin) = (None, Begin::Start);
+        let (mut halted_at, mut begin, mut reopening) = (None, Begin::Start, Reopening::default());
         loop {
             let span = &*self.range.span().text;
             let began = begin;
@@ -143,6 +149,12 @@ impl Replica {
                     );
                     Begin::Renewed
                 }
+                End::LogFailed(reason) => {
+                    if !reopening.wait(&self.range, &reason).await {
+                        return;
+                    }
+                    Begin::Reload
+                }
                 End::Broken(reason) => {
                     tracing::error!(range = span, reason, "the range has stopped");
                     return self.range.stop(&reason);
@@ -159,7 +171,7 @@ impl Replica {
         };
         let (log, skipped) = match loaded {
             Ok(loaded) => loaded,
-            Err(reason) => return End::Broken(reason),
+            Err(end) => return end,
         };
         let (log, snapshots) = (Arc::new(Mutex::new(log)), self.range.snapshots.clone());
         let (ended, machine_ended) = oneshot::channel();
@@ -171,6 +183,7 @@ impl Replica {
             _ended: ended,
         };
         let load_and_start = async {
+            self.keep_received(&machine).await;
             self.replay(&log, &machine).await?;
             let (replica, lease) = (self.files.identity.replica, self.range.lease.clone());
             let (lease, transport) = (lease.unwrap_or_default(), self.transport.clone());
@@ -191,12 +204,7 @@ impl Replica {
             Err(reason) => End::Broken(reason),
         };
         let end = match end {
-            End::Broken(reason) => End::Broken(match log.lock().failure() {
-                Some(failure) if self.range.may_read().is_ok() => failure.to_string(),
-                // It is not loaded, so it cannot write the log again.
-                Some(failure) => format!("{failure}; then start the node again"),
-                None => reason,
-            }),
+            End::Broken(reason) => self.broken(reason, log.lock().failure()),
             end => end,
         };
         drop(machine_ended.await);
@@ -216,6 +224,17 @@ impl Replica {
         }
     }
 
+    /// How a run ends that cannot go on, since the log has failed if it has.
+    fn broken(&self, reason: String, failure: Option<io::Error>) -> End {
+        match failure {
+            Some(failure) if self.transport.is_some() => End::LogFailed(failure.to_string()),
+            Some(failure) if self.range.may_read().is_ok() => End::Broken(failure.to_string()),
+            // It is not loaded, so it cannot write the log again.
+            Some(failure) => End::Broken(format!("{failure}; then start the node again")),
+            None => End::Broken(reason),
+        }
+    }
+
     /// Syncs all that is executed, and notes how far that is.
     async fn sync_at_end(&self, log: &Mutex<Log>) {
         let synced = sync(log).await.map_err(|error| format!("the log cannot be synced: {error}"));
@@ -231,42 +250,66 @@ impl Replica {
 
     /// Opens the log, and loads the snapshot before it, unless the store has everything. Returns as well
     /// which entries are not executed.
-    async fn load(&self, begin: Begin) -> Result<(Log, BTreeSet<u64>), String> {
+    async fn load(&self, begin: Begin) -> Result<(Log, BTreeSet<u64>), End> {
         let (range, files, cache_bytes) = (self.range.clone(), self.files.clone(), self.cache_bytes);
+        let has_others = self.transport.is_some();
         let load = move || {
             let (directory, owner) = (&files.directory, files.identity.owner());
             if matches!(begin, Begin::Start) {
                 range.snapshots.note_newest();
             }
-            let skipped = read_skipped(directory).map_err(|error| error.to_string())?;
+            let broken = |error: &dyn Error| End::Broken(error.to_string());
+            let skipped = read_skipped(directory).map_err(|error| broken(&error))?;
+            if has_others && matches!(begin, Begin::Reload) {
+                // Not every file system does that.
+                drop(forget_cached(directory));
+            }
             let opened = open_log(directory, owner, cache_bytes, range.fsync);
-            let mut log = opened.map_err(|error| error.to_string())?;
+            let mut log = opened.map_err(|error| match is_of_disk(&error) && has_others {
+                true => End::LogFailed(error.to_string()),
+                false => broken(&error),
+            })?;
             range.set_last(log.last());
             range.set_log_stats(log.stats());
             let snapshot = match begin {
                 Begin::Renewed => range.snapshots.status().newest,
                 Begin::Start | Begin::Reload => {
-                    range.snapshots.load(&range.store, log.purged()).map_err(|error| error.to_string())?
+                    range.snapshots.load(&range.store, log.purged()).map_err(|error| broken(&error))?
                 }
             };
             let indices =
                 [log.purged(), snapshot.as_ref().map(|snapshot| snapshot.position.last), log.last()];
             if !indices.map(|id| id.map(|id| id.index)).is_sorted() {
-                return Err(format!(
+                return Err(End::Broken(format!(
                     "{}: the log does not go on from the snapshot; {}",
                     directory.display(),
                     ways_out(directory)
-                ));
+                )));
             }
             if let Some(snapshot) = snapshot {
                 range.progress.begin_at(snapshot.position, snapshot.stamp_ms);
             }
-            files.name_log(&mut log)?;
+            files.name_log(&mut log).map_err(End::Broken)?;
             Ok((log, skipped))
         };
         let directory = &self.files.directory;
-        let panicked = |_| Err(format!("{}; {}", panicked(directory), ways_out(directory)));
+        let panicked = |_| Err(End::Broken(format!("{}; {}", panicked(directory), ways_out(directory))));
         tokio::task::spawn_blocking(load).await.unwrap_or_else(panicked)
+    }
+
+    /// Ends what a process has begun that ended while it loaded the snapshot of another replica.
+    async fn keep_received(&self, machine: &Machine) {
+        let snapshots = &self.range.snapshots;
+        if snapshots.has_received()
+            && let Err(reason) = snapshots.keep_received(&machine.store, &machine.progress).await
+        {
+            let span = &*self.range.span().text;
+            tracing::warn!(
+                range = span,
+                %reason,
+                "the snapshot of another replica is kept as it was received"
+            );
+        }
     }
 
     /// Executes what is known to be committed, one entry at a time: the library would hold many of them at
@@ -401,7 +444,7 @@ impl Replica {
                 _ = ticks.tick() => {
                     is_early = self.warn_of_early_clock(is_early);
                     // It is locked as long as a large group is copied.
-                    let Some(log) = log.try_lock() else { continue };
+                    let Some(mut log) = log.try_lock() else { continue };
                     let stats = log.stats();
                     log.trim_cache();
                     drop(log);

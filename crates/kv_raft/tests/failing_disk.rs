@@ -32,6 +32,7 @@ fn settings(data_dir: &Path, fsync: Fsync) -> RangesSettings {
         node: "foo@127.0.0.1".into(),
         spans: vec![ReplicaSpan::alone(Span { start: [].into(), end: None, text: "..".into() })],
         volatile: Vec::new(),
+        left: Vec::new(),
         threads: 1,
         budget: Arc::default(),
         freeze_budget: Arc::default(),

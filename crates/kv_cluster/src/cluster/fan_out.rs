@@ -4,13 +4,18 @@ use crate::{
     cluster::Cluster,
     error::Error,
     link::node_query::{NodeQuery, NodeReply, RandomName},
-    local::Flushing,
+    local::{Flushing, meta},
     node_name::NodeName,
     peer::calls::PendingNodeReply,
     replicas::{Replicas, Search, Server},
+    routing::placement::PlacementTable,
     serve::node_queries,
 };
 use kv::{NamePage, StoreStats, TopicPage};
+use std::{
+    fmt::{self, Debug, Formatter},
+    pin::Pin,
+};
 
 /// The reply of one node to a query, or why the query was not sent.
 #[derive(Debug)]
@@ -24,7 +29,17 @@ enum State {
     Ready(NodeReply),
     InFlight(PendingNodeReply),
     Flushing(Flushing),
+    Running(RunningQuery),
     Failed(Error),
+}
+
+/// A query that this node executes.
+struct RunningQuery(Pin<Box<dyn Future<Output = NodeReply> + Send>>);
+
+impl Debug for RunningQuery {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("RunningQuery")
+    }
 }
 
 impl Cluster {
@@ -36,7 +51,10 @@ impl Cluster {
                     Err(failure) => State::Failed(failure.into()),
                 }
             }
-            query => State::Ready(node_queries::reply(&self.local, query)),
+            query => match meta::reply_later(&self.local, query) {
+                Some(reply) => State::Running(RunningQuery(Box::pin(reply))),
+                None => State::Ready(node_queries::reply(&self.local, query)),
+            },
         };
         PendingReply { node: self.node_name().clone(), state }
     }
@@ -112,6 +130,11 @@ impl PendingReply {
         self.expect(NodeReply::into_topics).await
     }
 
+    /// The table of placements, if there is a newer one.
+    pub(crate) async fn placements(self) -> Result<Option<PlacementTable>, Error> {
+        self.expect(NodeReply::into_placements).await
+    }
+
     /// The `len` counts that were queried.
     pub(crate) async fn counts(self, len: usize) -> Result<Vec<u64>, Error> {
         self.expect(|reply| reply.into_counts(len)).await
@@ -134,8 +157,8 @@ impl PendingReply {
 
     async fn reply(self) -> Result<NodeReply, Error> {
         match self.state {
-            State::Ready(NodeReply::Failed(failure)) => Err(failure.into()),
-            State::Ready(reply) => Ok(reply),
+            State::Ready(reply) => of_this_node(reply),
+            State::Running(running) => of_this_node(running.0.await),
             State::InFlight(reply) => match reply.reply().await? {
                 NodeReply::Failed(failure) => Err(failure.on_node(self.node.as_str()).into()),
                 reply => Ok(reply),
@@ -143,5 +166,12 @@ impl PendingReply {
             State::Flushing(flushing) => Ok(flushing.done().await.map(|()| NodeReply::Done)?),
             State::Failed(error) => Err(error),
         }
+    }
+}
+
+fn of_this_node(reply: NodeReply) -> Result<NodeReply, Error> {
+    match reply {
+        NodeReply::Failed(failure) => Err(failure.into()),
+        reply => Ok(reply),
     }
 }

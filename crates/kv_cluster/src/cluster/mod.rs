@@ -3,6 +3,7 @@
 mod channels;
 mod fan_out;
 mod keyspace;
+mod placement;
 mod subscription;
 mod transaction;
 
@@ -15,13 +16,14 @@ use crate::{
     forward::{ForwardedBatch, Target},
     limits::{HANDSHAKES, NODE_EVENTS},
     link::node_query::NodeQuery,
-    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings},
+    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta, rows::ReplicatedRow},
     node_name::NodeName,
     peer::{Peer, PeerList, dialer, listener},
     replicas::{Carrier, Replicas},
     routing::{
-        Routes,
-        table::{Destination, Part, ReplicatedSpan, RoutingTable},
+        Route, Routes,
+        placement::PlacementTable,
+        table::{Destination, Part, RoutingTable},
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
@@ -34,7 +36,10 @@ use std::{
     ptr,
     sync::{Arc, OnceLock},
 };
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, broadcast},
+};
 
 /// The settings of a node.
 #[derive(Debug, Clone)]
@@ -117,6 +122,10 @@ pub struct Cluster {
     peers: PeerList,
     /// The rows with replicas, in the order of their names.
     replicas: Arc<[Replicas]>,
+    /// The group that keeps where these replicas are.
+    meta: Option<Arc<Replicas>>,
+    /// Held while this node follows the table of placements.
+    following: Arc<Mutex<()>>,
     /// Where buckets are, in an order that is the same on all nodes.
     parts: Arc<[Part]>,
     link: Option<Arc<str>>,
@@ -133,15 +142,22 @@ impl Cluster {
         let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
         let peers: PeerList = others.map(peer).collect();
         let budgets = MemoryBudgets::new(&store);
-        let open = |data_dir| open_ranges(data_dir, logs, &name, &routes, store, &budgets, peers.clone());
+        let placements = meta::first_table(data_dir.as_deref(), &routes)?;
+        check_placements(&placements, &routes, &name, data_dir.is_some())?;
+        let open = |data_dir| {
+            open_ranges(data_dir, logs, &name, (&routes, &placements), store, &budgets, peers.clone())
+        };
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let parts = table.parts(&name).into();
-        let local = Arc::new(LocalNode::new(name, cookie, links, table, store, budgets, ranges));
-        let replicas = replicas(&local, &peers)?;
-        let link = link.map(Arc::from);
-        Ok(Cluster { local, peers, replicas, parts, link, listener: Arc::default(), events })
+        let local = LocalNode::new(name, cookie, links, (table, placements), store, budgets, ranges);
+        let replicas = |row: &Arc<ReplicatedRow>| Replicas::new(row.clone(), peers.clone());
+        let meta = local.replicated.meta.as_ref().map(replicas).map(Arc::new);
+        let replicas = local.replicated.rows.iter().map(replicas).collect();
+        let (local, link) = (Arc::new(local), link.map(Arc::from));
+        let (listener, following) = (Arc::default(), Arc::default());
+        Ok(Cluster { local, peers, replicas, meta, following, parts, link, listener, events })
     }
 
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
@@ -178,9 +194,15 @@ impl Cluster {
         let accepting = handshakes.clone();
         let listener =
             ChildSpec::worker("listener", move |stop| cluster.clone().accept_links(accepting.clone(), stop));
+        let cluster = self.clone();
+        let placements = ChildSpec::worker("placements", move |stop| cluster.clone().follow_placements(stop));
         let supervisor = Supervisor::new("kv_cluster", Strategy::OneForOne)
             .child(ChildSpec::tasks(handshakes))
             .child(listener);
+        let supervisor = match self.meta {
+            Some(_) => supervisor.child(placements),
+            None => supervisor,
+        };
         self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link_child(&self.local, peer)))
     }
 
@@ -228,7 +250,7 @@ impl Cluster {
     fn routed_owner(&self, bucket: &[u8]) -> Owner<'_> {
         match self.local.table.look_up(bucket) {
             Destination::Local => Owner::Local(&self.local),
-            Destination::Range(range) => Owner::Later(Target::Range(&self.local.ranges()[range])),
+            Destination::Range(range) => Owner::Later(Target::Range(self.local.range_alone(range))),
             Destination::Replicated(row) => Owner::Later(Target::Replicas(&self.replicas[row])),
             Destination::Peer(peer) => Owner::Later(Target::Peer(&self.peers[peer])),
             Destination::Nowhere => Owner::Refused(Refusal::NoRoute),
@@ -431,16 +453,21 @@ impl Cluster {
 
     /// The supervision tree of a node, as its release makes it text; `None` while it is starting.
     pub async fn tree(&self, node: &NodeName, children: usize) -> Result<Option<Vec<u8>>, Error> {
-        let peer = match self.peers.iter().position(|peer| peer.name() == node) {
-            None if *node != self.local.name => {
-                let known = self.peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
-                return Err(Error::UnknownNode { node: node.shared(), known });
-            }
-            peer => peer,
-        };
+        let peer = self.peer_index(node)?;
         let query = NodeQuery::Tree { children: children as u64 };
         let texts = self.query_node(peer, &query).names().await?;
         Ok(texts.into_iter().next().map(Vec::from))
+    }
+
+    /// The index of a peer; `None` if it is this node.
+    fn peer_index(&self, node: &NodeName) -> Result<Option<usize>, Error> {
+        match self.peers.iter().position(|peer| peer.name() == node) {
+            None if *node != self.local.name => {
+                let known = self.peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
+                Err(Error::UnknownNode { node: node.shared(), known })
+            }
+            peer => Ok(peer),
+        }
     }
 
     /// The other nodes as they are now.
@@ -456,7 +483,7 @@ impl Cluster {
     pub fn acknowledging_replicas(&self) -> usize {
         let others = |part: &Part| match part {
             Part::Node(_) => 0,
-            Part::Replicas(row) => self.replicas[*row].peers().len().div_ceil(2),
+            Part::Replicas(row) => self.replicas[*row].row().nodes.len() / 2,
         };
         self.parts.iter().map(others).min().unwrap_or(0)
     }
@@ -464,9 +491,8 @@ impl Cluster {
     /// How many other nodes that are up have replicas of rows that this node leads.
     pub fn connected_replicas(&self) -> usize {
         let led = || self.replicas.iter().filter(|replicas| replicas.served_here().is_some());
-        let has_replica = |peer: &&Arc<Peer>| {
-            led().any(|replicas| replicas.peers().iter().any(|other| Arc::ptr_eq(other, peer)))
-        };
+        let has_replica =
+            |peer: &&Arc<Peer>| led().any(|replicas| replicas.peers().any(|other| Arc::ptr_eq(other, peer)));
         self.peers.iter().filter(|peer| peer.is_up()).filter(has_replica).count()
     }
 
@@ -481,15 +507,21 @@ fn open_ranges(
     data_dir: PathBuf,
     logs: LogOptions,
     name: &NodeName,
-    routes: &Routes,
+    (routes, placements): (&Routes, &PlacementTable),
     StoreSettings { threads, transactions, .. }: StoreSettings,
     budgets: &MemoryBudgets,
     peers: PeerList,
 ) -> Result<Ranges, Error> {
+    let (here, elsewhere): (Vec<_>, Vec<_>) = placements.rows.iter().partition(|row| row.has(name));
+    // One that has left this node may have been kept by a process that ended before it was removed.
+    let left =
+        if placements.epoch > 0 { elsewhere.iter().map(|row| row.span()).collect() } else { Vec::new() };
+    let replicas = here.iter().map(|row| row.replica(placements.epoch == 0));
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),
-        spans: routes.replica_spans(name),
+        spans: routes.ranges_alone(name).into_iter().chain(replicas).collect(),
+        left,
         carrier: Arc::new(Carrier { peers }),
         volatile: routes.volatile_spans(name),
         threads,
@@ -501,19 +533,28 @@ fn open_ranges(
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }
 
-/// The rows with replicas.
-fn replicas(local: &LocalNode, peers: &PeerList) -> Result<Arc<[Replicas]>, Error> {
-    let rows = local.table.routes().spans();
-    let replicas = |span: &ReplicatedSpan| {
-        let route = &rows[span.row];
-        let here = span.range.map(|range| local.ranges()[range].clone());
-        if here.is_none() && route.has(&local.name) {
-            return Err(Error::NoDataDir { node: local.name.shared(), row: route.buckets().into() });
-        }
-        let peers = span.peers.iter().map(|peer| peers[*peer].clone()).collect();
-        Ok(Replicas::new(route, here, peers))
-    };
-    local.table.replicated().iter().map(replicas).collect()
+/// Checks that this node can have the replicas that it is to have, and warns where the nodes have agreed on
+/// something else than the configuration says.
+fn check_placements(
+    placements: &PlacementTable,
+    routes: &Routes,
+    name: &NodeName,
+    has_data_dir: bool,
+) -> Result<(), Error> {
+    if let Some(row) = placements.rows.iter().rev().find(|row| row.has(name)).filter(|_| !has_data_dir) {
+        return Err(Error::NoDataDir { node: name.shared(), row: row.buckets().into() });
+    }
+    let differs = |route: &&Route| route.is_replicated() && !placements.agrees_with(route);
+    for route in routes.spans().iter().filter(differs) {
+        let agreed = placements.find(route.buckets()).map(|row| row.node_names()).unwrap_or_default();
+        tracing::warn!(
+            row = route.buckets(),
+            nodes = agreed,
+            "the configuration names other nodes for a row than those to which its replicas were moved, and \
+             which hold; write these into it"
+        );
+    }
+    Ok(())
 }
 
 /// The child that keeps up the link to a peer.

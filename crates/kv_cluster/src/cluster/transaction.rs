@@ -43,7 +43,7 @@ impl Cluster {
         }
         let node = |owner| match owner {
             Owner::Later(Target::Peer(peer)) => peer.name().shared(),
-            Owner::Later(Target::Replicas(replicas)) => replicas.node_names().into(),
+            Owner::Later(Target::Replicas(replicas)) => replicas.row().node_names().into(),
             Owner::Local(_) | Owner::Later(Target::Range(_)) | Owner::Refused(_) => self.node_name().shared(),
         };
         Error::SeveralNodes { one: node(one), other: node(other) }

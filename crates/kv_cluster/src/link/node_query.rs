@@ -1,6 +1,10 @@
 //! Queries to a node as a whole, such as its number of buckets, and the replies to them.
 
-use crate::error::RangeFailure;
+use crate::{
+    error::RangeFailure,
+    node_name::NodeName,
+    routing::placement::{PlacementTable, TableChange},
+};
 use kv::{Database, NamePage, ScanFilter, StoreStats, TopicKind, TopicPage};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
@@ -63,12 +67,31 @@ pub(crate) enum NodeQuery<'a> {
     },
     /// The supervision tree as text, with up to this number of passive children of each child.
     Tree { children: u64 },
+    /// The table of the meta group, of which the node is to be the leader, if it is newer than this epoch.
+    Placements { epoch: u64 },
+    /// Changes that table. The node is to be the leader of the meta group.
+    ChangePlacements { change: TableChange },
+    /// Has another node lead the range with replicas that begins with this name, or the meta group. The node
+    /// is to lead it now.
+    HandOver {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
+        to: NodeName,
+    },
+    /// Whether the node can have replicas.
+    MayHaveReplicas,
 }
 
 impl NodeQuery<'_> {
     /// Whether it changes nothing, so that a lost reply does no harm.
     pub(crate) fn is_read(&self) -> bool {
-        !matches!(self, NodeQuery::Flush { .. } | NodeQuery::Publish { .. })
+        !matches!(
+            self,
+            NodeQuery::Flush { .. }
+                | NodeQuery::Publish { .. }
+                | NodeQuery::ChangePlacements { .. }
+                | NodeQuery::HandOver { .. }
+        )
     }
 }
 
@@ -97,6 +120,8 @@ pub(crate) enum NodeReply {
     },
     /// A durable range has not answered.
     Failed(RangeFailure),
+    /// The table of the meta group.
+    Placements(PlacementTable),
 }
 
 /// A bucket's name, and the number of buckets it was chosen from.
@@ -154,6 +179,15 @@ impl NodeReply {
     /// Reads the reply to [`NodeQuery::Tree`].
     pub(crate) fn into_names(self) -> Option<Vec<Box<[u8]>>> {
         if let NodeReply::Names { names, .. } = self { Some(names) } else { None }
+    }
+
+    /// Reads the reply to [`NodeQuery::Placements`].
+    pub(crate) fn into_placements(self) -> Option<Option<PlacementTable>> {
+        match self {
+            NodeReply::Done => Some(None),
+            NodeReply::Placements(table) => Some(Some(table)),
+            _ => None,
+        }
     }
 
     /// Reads `len` counts.

@@ -1,8 +1,9 @@
 //! The replies to one call or transaction, as they arrived over the link.
 
 use crate::{
-    error::{ProtocolError, RangeFailure},
+    error::{Error, ProtocolError},
     link::codec::{ForwardedReply, Items},
+    node_name::NodeName,
 };
 use kv::free_buffer;
 use std::mem::take;
@@ -14,7 +15,7 @@ pub(crate) struct CallReplies {
     message: Vec<u8>,
     decoded: usize,
     remaining: usize,
-    /// Whether one of them is the failure of a range.
+    /// Whether one of them is the failure of a range, or there is none.
     has_failure: bool,
 }
 
@@ -46,13 +47,14 @@ impl CallReplies {
         self.message.capacity()
     }
 
-    /// The failure of a range, if that is the next reply.
-    pub(crate) fn next_failure(&self) -> Option<RangeFailure> {
+    /// The failure of a range of this peer, or that it has none, if that is the next reply.
+    pub(crate) fn next_failure(&self, peer: &NodeName) -> Option<Error> {
         if !self.has_failure {
             return None;
         }
         match Items::new(&self.message[self.decoded..]).next()?.ok()? {
-            ForwardedReply::Failed(failure) => Some(failure),
+            ForwardedReply::Failed(failure) => Some(failure.into()),
+            ForwardedReply::NotOwner => Some(Error::NotOwner { node: peer.shared() }),
             _ => None,
         }
     }
@@ -73,9 +75,9 @@ impl Drop for CallReplies {
     }
 }
 
-/// The number of these items, and whether one of them is the failure of a range.
+/// The number of these items, and whether one of them is the failure of a range, or there is none.
 fn count(items: &[u8]) -> Result<(usize, bool), ProtocolError> {
     Items::<ForwardedReply<'_>>::new(items).try_fold((0, false), |(count, has_failure), reply| {
-        Ok((count + 1, has_failure || matches!(reply?, ForwardedReply::Failed(_))))
+        Ok((count + 1, has_failure || matches!(reply?, ForwardedReply::Failed(_) | ForwardedReply::NotOwner)))
     })
 }

@@ -111,29 +111,36 @@ const VOLATILE: &str = "the volatile buckets";
 
 impl LocalNode {
     /// The durable ranges, in the order of their names.
+    pub fn ranges(&self) -> Vec<&Arc<Range>> {
+        let replicas = self.replicated.rows.iter().filter_map(|row| row.placed().here.as_ref());
+        let mut ranges: Vec<_> = self.ranges_alone.iter().chain(replicas).collect();
+        ranges.sort_by(|one, other| one.span().start.cmp(&other.span().start));
+        ranges
+    }
+
+    /// The durable range of this index among those of which this node has the only copy.
     #[inline]
-    pub fn ranges(&self) -> &[Arc<Range>] {
-        self.ranges.as_ref().map_or(&[], Ranges::all)
+    pub(crate) fn range_alone(&self, index: usize) -> &Range {
+        &self.ranges_alone[index]
     }
 
     /// The durable ranges of a scope.
-    pub(super) fn ranges_in<'l>(&'l self, scope: Scope<'l>) -> impl Iterator<Item = &'l Range> {
-        let is_in = move |range: &&'l Range| match scope {
-            Scope::All => true,
-            Scope::Own => !is_replicated(range),
-            Scope::Replica(other) => ptr::eq(*range, other),
-        };
-        self.ranges().iter().map(|range| &**range).filter(is_in)
+    pub(super) fn ranges_in<'l>(&'l self, scope: Scope<'l>) -> Vec<&'l Range> {
+        match scope {
+            Scope::All => self.ranges().into_iter().map(|range| &**range).collect(),
+            Scope::Own => self.ranges_alone.iter().map(|range| &**range).collect(),
+            Scope::Replica(range) => vec![range],
+        }
     }
 
     /// What this node owns alone, or the range with replicas that begins with this name.
     pub(crate) fn scope(&self, range: Option<&[u8]>) -> Result<Scope<'_>, RangeFailure> {
         let Some(first_name) = range else { return Ok(Scope::Own) };
-        let mut ranges = self.ranges().iter().filter(|range| is_replicated(range));
-        match ranges.find(|range| *range.span().start == *first_name) {
+        let row = self.replicated.rows.iter().find(|row| row.begins_with(first_name));
+        match row.and_then(|row| row.here()) {
             Some(range) => Ok(Scope::Replica(range)),
             None => {
-                let message = "this node has no replica of the range: give all nodes the same configuration";
+                let message = "this node has no replica of the range";
                 Err(RangeFailure::new(RangeFailureKind::NoLeader, message))
             }
         }
@@ -185,11 +192,8 @@ impl LocalNode {
     fn place_of_destination(&self, destination: Destination) -> Option<Place<'_>> {
         match destination {
             Destination::Local => Some(Place::Volatile),
-            Destination::Range(index) => Some(Place::Range(&self.ranges()[index])),
-            Destination::Replicated(row) => {
-                let range = self.table.replicated()[row].range?;
-                Some(Place::Range(&self.ranges()[range]))
-            }
+            Destination::Range(index) => Some(Place::Range(self.range_alone(index))),
+            Destination::Replicated(row) => self.replicated.rows[row].here().map(Place::Range),
             Destination::Peer(_) | Destination::Nowhere | Destination::Disputed(_) => None,
         }
     }
@@ -238,9 +242,9 @@ impl LocalNode {
         database: Option<Database>,
     ) -> Result<Flushing, RangeFailure> {
         self.check_scope(scope)?;
-        self.ranges_in(scope).try_for_each(Range::may_propose)?;
+        self.ranges_in(scope).into_iter().try_for_each(Range::may_propose)?;
         let flush = |range: &Range| (range.span().text.as_ref().into(), range.flush(database));
-        let tickets: Vec<_> = self.ranges_in(scope).map(flush).collect();
+        let tickets: Vec<_> = self.ranges_in(scope).into_iter().map(flush).collect();
         // One may have begun to refuse meanwhile.
         let is_accepted = tickets.iter().all(|(_, ticket)| ticket.is_ok());
         let has_volatile = is_accepted && !matches!(scope, Scope::Replica(_));
@@ -259,17 +263,17 @@ impl LocalNode {
             Err(RangeError::NotLeader { .. } | RangeError::NoLeader { .. }) => Ok(()),
             loaded => loaded,
         };
-        self.ranges_in(Scope::All).try_for_each(is_loaded).map_err(RangeFailure::from)
+        self.ranges_in(Scope::All).into_iter().try_for_each(is_loaded).map_err(RangeFailure::from)
     }
 
     /// Checks that all ranges of a scope may be read here.
     pub(super) fn check_scope(&self, scope: Scope<'_>) -> Result<(), RangeFailure> {
-        self.ranges_in(scope).try_for_each(Range::may_read).map_err(RangeFailure::from)
+        self.ranges_in(scope).into_iter().try_for_each(Range::may_read).map_err(RangeFailure::from)
     }
 
     /// The ranges that have stopped, and why.
     pub fn stopped_ranges(&self) -> Vec<String> {
-        let errors = self.ranges().iter().filter_map(|range| range.may_read().err());
+        let errors = self.ranges().into_iter().filter_map(|range| range.may_read().err());
         errors
             .filter(|error| matches!(error, RangeError::Stopped { .. }))
             .map(|error| error.to_string())
@@ -303,18 +307,13 @@ impl LocalNode {
             }
         });
         let passive_children = move |limit| {
-            let shown = observed.ranges().iter().take(limit).map(|range| Tree::passive(describe(range)));
+            let shown = observed.ranges().into_iter().take(limit).map(|range| Tree::passive(describe(range)));
             let (total, shown) = (observed.ranges().len(), shown.collect());
             PassiveChildren { total, shown, ..PassiveChildren::default() }
         };
         let child = child.passive_children(passive_children).shutdown(Shutdown::Deadline(close_timeout));
         Supervisor::new("kv_raft", Strategy::OneForOne).child(child)
     }
-}
-
-/// Whether other nodes have replicas of the range.
-pub(super) fn is_replicated(range: &Range) -> bool {
-    range.nodes().len() > 1
 }
 
 /// What a range does, in words.

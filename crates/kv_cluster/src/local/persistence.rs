@@ -37,7 +37,7 @@ impl LocalNode {
 
     /// Fails while the log of a range is not on disk, as it has failed and cannot be written again yet.
     pub fn check_logs(&self) -> Result<(), RangeFailure> {
-        self.ranges().iter().try_for_each(|range| range.check_log())?;
+        self.ranges().into_iter().chain(self.meta_range()).try_for_each(|range| range.check_log())?;
         Ok(())
     }
 
@@ -46,7 +46,7 @@ impl LocalNode {
         let failure = |range: &Arc<Range>| {
             range.log_failure().map(|reason| format!("range {}: {reason}", range.span().text))
         };
-        self.ranges().iter().find_map(failure)
+        self.ranges().into_iter().chain(self.meta_range()).find_map(failure)
     }
 
     /// Has a snapshot taken of each durable range that is ready, from which its log goes on. The future waits
@@ -57,7 +57,7 @@ impl LocalNode {
         let is_loaded = |range: &&Arc<Range>| {
             !matches!(range.status().state, RangeState::Loading | RangeState::Stopped(_))
         };
-        let ready = self.ranges().iter().filter(is_loaded);
+        let ready = self.ranges().into_iter().filter(is_loaded);
         let taken: Vec<_> = ready.map(|range| (range.span().text.clone(), range.take_snapshot())).collect();
         async move {
             for (range, taken) in taken {

@@ -19,7 +19,7 @@ impl LocalNode {
     /// Where buckets are: the volatile ones first.
     fn places<'l>(&'l self, scope: Scope<'l>) -> impl Iterator<Item = Place<'l>> {
         let volatile = (!matches!(scope, Scope::Replica(_))).then_some(Place::Volatile);
-        volatile.into_iter().chain(self.ranges_in(scope).map(Place::Range))
+        volatile.into_iter().chain(self.ranges_in(scope).into_iter().map(Place::Range))
     }
 
     fn store_in<'l>(&'l self, place: Place<'l>) -> &'l Arc<Store> {
@@ -164,7 +164,7 @@ impl LocalNode {
     /// one moment. What is kept for the copies counts against this node's parts for them.
     pub fn freeze(&self) -> Result<Vec<FrozenStore>, AlreadyFrozen> {
         let volatile = self.store.freeze(&self.budgets.frozen);
-        std::iter::once(volatile).chain(self.ranges().iter().map(|range| range.freeze())).collect()
+        std::iter::once(volatile).chain(self.ranges().into_iter().map(|range| range.freeze())).collect()
     }
 
     /// Resets the counters of hits, misses and expiries.

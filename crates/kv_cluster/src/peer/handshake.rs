@@ -36,7 +36,16 @@ enum HandshakeMessage {
     Challenge { nonce: Nonce },
     Proof(Proof),
     Refused(Rejection),
-    Routes(Routes),
+    Routes(AnnouncedRoutes),
+}
+
+/// The routes that a node is configured with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AnnouncedRoutes {
+    pub(crate) routes: Routes,
+    /// How often the table of placements has been changed, as far as the node knows: not 0 once the nodes
+    /// have agreed on where replicas are.
+    pub(crate) epoch: u64,
 }
 
 /// What a node says of itself in a handshake.
@@ -45,12 +54,18 @@ pub(crate) struct Identity<'a> {
     pub(crate) name: &'a NodeName,
     pub(crate) cookie: &'a Cookie,
     pub(crate) routes: &'a Routes,
+    pub(crate) epoch: u64,
 }
 
 impl<'a> Identity<'a> {
     /// What this node says of itself.
     pub(crate) fn of(local: &'a LocalNode) -> Identity<'a> {
-        Identity { name: &local.name, cookie: &local.cookie, routes: local.table.routes() }
+        let epoch = local.replicated.table.borrow().epoch;
+        Identity { name: &local.name, cookie: &local.cookie, routes: local.table.routes(), epoch }
+    }
+
+    fn announced(&self) -> HandshakeMessage {
+        HandshakeMessage::Routes(AnnouncedRoutes { routes: self.routes.clone(), epoch: self.epoch })
     }
 }
 
@@ -104,8 +119,9 @@ pub(crate) async fn dial(
     stream: &mut TcpStream,
     me: Identity<'_>,
     peer: &NodeName,
-) -> Result<Routes, HandshakeError> {
-    let Identity { name: me, cookie, routes } = me;
+) -> Result<AnnouncedRoutes, HandshakeError> {
+    let announced = me.announced();
+    let Identity { name: me, cookie, .. } = me;
     let dialer_nonce = cookie::nonce();
     let hello = Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce };
     send(stream, &HandshakeMessage::Hello(hello)).await?;
@@ -118,7 +134,7 @@ pub(crate) async fn dial(
     if !cookie.verify(Role::Listener, &transcript, &proof) {
         return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
-    send(stream, &HandshakeMessage::Routes(routes.clone())).await?;
+    send(stream, &announced).await?;
     receive_routes(stream).await
 }
 
@@ -144,8 +160,9 @@ pub(crate) async fn accept(
     stream: &mut TcpStream,
     hello: &Hello,
     me: Identity<'_>,
-) -> Result<Routes, HandshakeError> {
-    let Identity { name: me, cookie, routes } = me;
+) -> Result<AnnouncedRoutes, HandshakeError> {
+    let announced = me.announced();
+    let Identity { name: me, cookie, .. } = me;
     if hello.to != *me {
         return Err(HandshakeError::Refused(Rejection::NameMismatch));
     }
@@ -160,7 +177,7 @@ pub(crate) async fn accept(
     send(stream, &HandshakeMessage::Proof(cookie.prove(Role::Listener, &transcript))).await?;
     // One after the other: if both sent first, long routes could fill the buffers between them.
     let dialer_routes = receive_routes(stream).await?;
-    send(stream, &HandshakeMessage::Routes(routes.clone())).await?;
+    send(stream, &announced).await?;
     Ok(dialer_routes)
 }
 
@@ -198,9 +215,9 @@ async fn receive(stream: &mut TcpStream) -> Result<HandshakeMessage, HandshakeEr
 }
 
 /// Receives the routes of a peer that has proved that it knows the cookie.
-async fn receive_routes(stream: &mut TcpStream) -> Result<Routes, HandshakeError> {
+async fn receive_routes(stream: &mut TcpStream) -> Result<AnnouncedRoutes, HandshakeError> {
     match receive_within::<ROUTES_BYTES>(stream).await? {
-        HandshakeMessage::Routes(routes) if routes.is_ordered() => Ok(routes),
+        HandshakeMessage::Routes(announced) if announced.routes.is_ordered() => Ok(announced),
         _ => Err(protocol_error()),
     }
 }

@@ -27,7 +27,8 @@ use tracing::{debug, warn};
 pub(crate) async fn run(socket: AuthenticatedSocket, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
     let AuthenticatedSocket { mut stream, routes } = socket;
     // Before the link is up: no request passes it that only one of the two nodes refuses.
-    let disputed = local.table.dispute(peer.name(), &routes);
+    let have_agreed = routes.epoch.max(local.replicated.table.borrow().epoch) > 0;
+    let disputed = local.table.dispute(peer.name(), &routes.routes, have_agreed);
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut task = LinkTask::new(local.clone(), link.clone());
     let guard = peer.mark_up(link);

@@ -7,10 +7,9 @@ use crate::{
     node_name::NodeName,
     peer::{
         AuthenticatedSocket, Peer, PeerList,
-        handshake::{self, HandshakeError, Identity, Rejection},
+        handshake::{self, AnnouncedRoutes, HandshakeError, Identity, Rejection},
         link_task,
     },
-    routing::Routes,
 };
 use otp::{AcceptErrors, LogLimiter, Stop, TaskSupervisor};
 use std::{net::SocketAddr, sync::Arc};
@@ -102,7 +101,7 @@ async fn authenticate<'a>(
     local: &LocalNode,
     peers: &'a PeerList,
     claimed_name: &mut Option<NodeName>,
-) -> Result<(&'a Peer, Routes), HandshakeError> {
+) -> Result<(&'a Peer, AnnouncedRoutes), HandshakeError> {
     let hello = handshake::receive_hello(stream).await?;
     let name = claimed_name.insert(hello.from.clone());
     let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {

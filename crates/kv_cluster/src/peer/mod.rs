@@ -13,8 +13,7 @@ use crate::{
     limits::CONNECT_WAIT,
     link::Link,
     node_name::NodeName,
-    peer::handshake::HandshakeError,
-    routing::Routes,
+    peer::handshake::{AnnouncedRoutes, HandshakeError},
 };
 use std::{
     net::SocketAddr,
@@ -48,8 +47,7 @@ pub struct Peer {
 #[derive(Debug)]
 pub(crate) struct AuthenticatedSocket {
     pub(crate) stream: TcpStream,
-    /// The routes of the peer.
-    pub(crate) routes: Routes,
+    pub(crate) routes: AnnouncedRoutes,
 }
 
 #[derive(Debug)]

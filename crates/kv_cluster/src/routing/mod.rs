@@ -1,5 +1,6 @@
 //! The routes: which node owns a bucket. `table` answers it for requests.
 
+pub(crate) mod placement;
 mod range;
 pub(crate) mod table;
 
@@ -45,11 +46,6 @@ impl Route {
     /// The names: the row as configured, or in words if rows before it have taken some of its names.
     pub fn buckets(&self) -> &str {
         &self.buckets
-    }
-
-    /// The first of its names.
-    pub(crate) fn first_name(&self) -> &[u8] {
-        &self.range.start
     }
 
     /// The nodes that own it, in the order of their names: one, or those that have a replica each.
@@ -117,7 +113,11 @@ impl Routes {
 
     /// The nodes that own the bucket; see [`Route::nodes`].
     pub fn nodes(&self, bucket: &[u8]) -> Option<&[NodeName]> {
-        self.span(bucket).map(|span| &*self.spans[span].nodes)
+        self.route(bucket).map(Route::nodes)
+    }
+
+    fn route(&self, bucket: &[u8]) -> Option<&Route> {
+        self.span(bucket).map(|span| &self.spans[span])
     }
 
     /// The spans in order.
@@ -130,13 +130,10 @@ impl Routes {
         self.spans_of(node).filter(|route| route.is_durable).map(Route::span).collect()
     }
 
-    /// The same, each with the nodes that own it.
-    pub(crate) fn replica_spans(&self, node: &NodeName) -> Vec<ReplicaSpan> {
-        let replica = |route: &Route| ReplicaSpan {
-            span: route.span(),
-            nodes: route.nodes.iter().map(NodeName::shared).collect(),
-        };
-        self.spans_of(node).filter(|route| route.is_durable).map(replica).collect()
+    /// The durable ranges of which a node has the only copy, in order.
+    pub(crate) fn ranges_alone(&self, node: &NodeName) -> Vec<ReplicaSpan> {
+        let its = self.spans_of(node).filter(|route| route.is_durable && !route.is_replicated());
+        its.map(Route::span).map(ReplicaSpan::alone).collect()
     }
 
     /// The spans of a node that are volatile in any case, in order.
@@ -163,8 +160,13 @@ impl Routes {
         self.spans.windows(2).all(is_before)
     }
 
-    /// The names on whose nodes the two differ.
-    pub(crate) fn differences(&self, other: &Routes) -> Vec<NameRange> {
+    /// The names on whose nodes the two differ. Where the replicas of rows that have some are is not compared
+    /// once the nodes have agreed on that.
+    pub(crate) fn differences(&self, other: &Routes, have_agreed: bool) -> Vec<NameRange> {
+        let is_same = |name: &[u8]| match (self.route(name), other.route(name)) {
+            (Some(one), Some(other)) if have_agreed && one.is_replicated() => other.is_replicated(),
+            (one, other) => one.map(Route::nodes) == other.map(Route::nodes),
+        };
         let ranges = || self.ranges().chain(other.ranges());
         let ends = ranges().filter_map(|range| range.end.as_deref());
         let mut bounds: Vec<&[u8]> =
@@ -173,7 +175,7 @@ impl Routes {
         bounds.dedup();
         let mut differences: Vec<NameRange> = Vec::new();
         for (index, start) in bounds.iter().enumerate() {
-            if self.nodes(start) == other.nodes(start) {
+            if is_same(start) {
                 continue;
             }
             let end = bounds.get(index + 1).map(|end| Box::from(*end));

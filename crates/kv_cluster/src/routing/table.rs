@@ -9,6 +9,7 @@ use crate::{
     node_name::NodeName,
     routing::{Route, Routes, range::NameRange},
 };
+use std::ops::RangeFrom;
 use std::sync::{
     PoisonError, RwLock,
     atomic::{AtomicU8, Ordering::Relaxed},
@@ -19,7 +20,8 @@ use std::sync::{
 pub(crate) enum Destination {
     /// To the volatile buckets of this node.
     Local,
-    /// To the durable range of this index, of which this node has the only copy.
+    /// To the durable range of this index, in the order of the names of those of which this node has the only
+    /// copy.
     Range(usize),
     /// To the leader of the row of this index among those with several nodes.
     Replicated(usize),
@@ -47,8 +49,8 @@ pub(crate) struct RoutingTable {
     peers: Box<[NodeName]>,
     /// The owner of each span of the routes.
     owners: Box<[Destination]>,
-    /// The rows with several nodes, in the order of their names.
-    replicated: Box<[ReplicatedSpan]>,
+    /// How many rows have several nodes.
+    replicated: usize,
     /// How a name is looked up.
     lookup: AtomicU8,
     disputes: RwLock<Vec<Dispute>>,
@@ -63,17 +65,6 @@ const BY_SPAN: u8 = 2;
 /// The span of the name decides, unless the name is disputed.
 const WITH_DISPUTES: u8 = 3;
 
-/// A row with several nodes.
-#[derive(Debug)]
-pub(crate) struct ReplicatedSpan {
-    /// The index of the range, if this node has a replica.
-    pub(crate) range: Option<usize>,
-    /// The indices of the other nodes with a replica.
-    pub(crate) peers: Vec<usize>,
-    /// The index of the row among all.
-    pub(crate) row: usize,
-}
-
 /// The names on whose owner this node and a linked peer disagree.
 #[derive(Debug)]
 struct Dispute {
@@ -82,8 +73,7 @@ struct Dispute {
 }
 
 impl RoutingTable {
-    /// The table of the node `local`; the indices of `peers` are those of the cluster, those of ranges are in
-    /// the order of the names.
+    /// The table of the node `local`; the indices of `peers` are those of the cluster.
     pub(crate) fn new(
         routes: Routes,
         local: &NodeName,
@@ -96,23 +86,20 @@ impl RoutingTable {
             let peer = peers.iter().position(|peer| peer == node);
             peer.ok_or_else(|| Error::UnknownNode { node: node.shared(), known: known() })
         };
-        let (mut ranges, mut replicated) = (0.., Vec::new());
-        let mut destination = |(row, span): (usize, &Route)| {
-            let range = (has_ranges && span.is_durable() && span.has(local)).then(|| ranges.next()).flatten();
-            if !span.is_replicated() {
-                return match span.has(local) {
-                    true => Ok(range.map_or(Destination::Local, Destination::Range)),
-                    false => peer_of(&span.nodes()[0]).map(Destination::Peer),
-                };
+        let (mut ranges, mut rows) = (0.., 0..);
+        let next = |indices: &mut RangeFrom<usize>| indices.next().expect("there is no last one");
+        let destination = |span: &Route| {
+            if span.is_replicated() {
+                return Ok(Destination::Replicated(next(&mut rows)));
             }
-            let others = span.nodes().iter().filter(|node| *node != local);
-            let peers = others.map(peer_of).collect::<Result<_, _>>()?;
-            replicated.push(ReplicatedSpan { range, peers, row });
-            Ok(Destination::Replicated(replicated.len() - 1))
+            match span.has(local) {
+                true if has_ranges && span.is_durable() => Ok(Destination::Range(next(&mut ranges))),
+                true => Ok(Destination::Local),
+                false => peer_of(&span.nodes()[0]).map(Destination::Peer),
+            }
         };
-        let owners: Box<[Destination]> =
-            routes.spans().iter().enumerate().map(&mut destination).collect::<Result<_, _>>()?;
-        let (lookup, disputes, replicated) = (AtomicU8::default(), RwLock::default(), replicated.into());
+        let owners: Box<[Destination]> = routes.spans().iter().map(destination).collect::<Result<_, _>>()?;
+        let (lookup, disputes, replicated) = (AtomicU8::default(), RwLock::default(), rows.start);
         let mut table = RoutingTable { routes, peers, owners, replicated, lookup, disputes };
         table.lookup = AtomicU8::new(table.lookup_without_disputes());
         Ok(table)
@@ -130,15 +117,10 @@ impl RoutingTable {
             |node: &Option<usize>| self.routes.spans_of(name_of(node)).any(|route| !route.is_replicated());
         let mut nodes: Vec<_> = (0..self.peers.len()).map(Some).chain([None]).filter(owns_alone).collect();
         nodes.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let rows = (0..self.replicated.len()).map(Part::Replicas);
+        let rows = (0..self.replicated).map(Part::Replicas);
         let parts: Vec<_> = nodes.into_iter().map(Part::Node).chain(rows).collect();
         // Without any route all is empty.
         if parts.is_empty() { vec![Part::Node(None)] } else { parts }
-    }
-
-    /// The rows with several nodes, in the order of their names.
-    pub(crate) fn replicated(&self) -> &[ReplicatedSpan] {
-        &self.replicated
     }
 
     /// Whether every bucket is a volatile one of this node.
@@ -184,10 +166,15 @@ impl RoutingTable {
     }
 
     /// Refuses the names on whose owner the routes of a linked peer differ, until the guard is dropped.
-    /// `None` if there are none.
-    pub(crate) fn dispute(&self, peer: &NodeName, routes: &Routes) -> Option<DisputeGuard<'_>> {
+    /// `None` if there are none. See [`Routes::differences`].
+    pub(crate) fn dispute(
+        &self,
+        peer: &NodeName,
+        routes: &Routes,
+        have_agreed: bool,
+    ) -> Option<DisputeGuard<'_>> {
         let peer = self.peers.iter().position(|known| known == peer)?;
-        let ranges = self.routes.differences(routes);
+        let ranges = self.routes.differences(routes, have_agreed);
         if ranges.is_empty() {
             return None;
         }

@@ -147,9 +147,21 @@ fn the_order_in_which_a_row_names_its_nodes_does_not_matter() {
     let (row, known) = replicated(3);
     let other = RouteRow { nodes: known.iter().map(NodeName::to_string).collect(), ..row.clone() };
     let one = Routes::new(&[row], &known).unwrap();
-    assert!(one.differences(&Routes::new(&[other], &known).unwrap()).is_empty());
+    assert!(one.differences(&Routes::new(&[other], &known).unwrap(), false).is_empty());
     let all = Routes::all(known[0].clone());
-    assert_eq!(one.differences(&all).len(), 1, "one of its nodes is not all of them");
+    for have_agreed in [false, true] {
+        assert_eq!(one.differences(&all, have_agreed).len(), 1, "one of its nodes is not all of them");
+    }
+}
+
+#[test]
+fn once_nodes_have_agreed_on_placements_it_does_not_matter_where_a_configuration_has_replicas() {
+    let (row, known) = replicated(3);
+    let others: Vec<_> = ["qux", "quux", "corge"].map(node).into();
+    let other = RouteRow { nodes: others.iter().map(NodeName::to_string).collect(), ..row.clone() };
+    let (one, other) = (Routes::new(&[row], &known).unwrap(), Routes::new(&[other], &others).unwrap());
+    assert_eq!(one.differences(&other, false).len(), 1);
+    assert!(one.differences(&other, true).is_empty());
 }
 
 #[test]
@@ -157,13 +169,11 @@ fn requests_for_a_replicated_row_go_to_its_leader_on_members_and_others() {
     let (row, mut known) = replicated(3);
     known.push(node("foo3"));
     let routes = Routes::new(&[RouteRow { buckets: "..m".into(), ..row }, row_of(3)], &known).unwrap();
-    for (local, range, peers) in [(0, Some(0), vec![0, 1]), (3, None, vec![0, 1, 2])] {
+    for local in [0, 3] {
         let others = known.iter().enumerate().filter(|(index, _)| *index != local);
         let others = others.map(|(_, node)| node.clone());
         let table = RoutingTable::new(routes.clone(), &known[local], others, true).unwrap();
         assert_eq!(table.look_up(b"apples"), Destination::Replicated(0));
-        let [replicated] = table.replicated() else { panic!("{table:?}") };
-        assert_eq!((replicated.range, &replicated.peers, replicated.row), (range, &peers, 0));
     }
 }
 
@@ -193,7 +203,7 @@ fn a_later_row_that_contains_an_earlier_one_gets_what_is_left() {
 #[test]
 fn the_differences_of_two_tables_are_the_names_with_different_owners() {
     let described = |one: &Routes, other: &Routes| -> Vec<String> {
-        one.differences(other).iter().map(|range| range.to_string()).collect()
+        one.differences(other, false).iter().map(|range| range.to_string()).collect()
     };
     let (one, all) = (guide(), Routes::all(node("foo")));
     assert!(described(&one, &guide()).is_empty());

@@ -247,6 +247,7 @@ impl Inbound {
             Message::NodeQuery { id, query: NodeQuery::Flush { range, database } } => {
                 self.proposals.flush(&self.local, id, (range, database), queue);
             }
+            Message::NodeQuery { id, query } if self.proposals.query(&self.local, id, &query) => {}
             Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
             Message::Replica => self.local.receive_of_replica(self.link.node(), items),

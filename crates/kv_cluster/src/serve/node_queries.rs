@@ -27,7 +27,7 @@ pub(crate) fn write(id: u32, reply: NodeReply, queue: &mut SendQueue) {
     MessageWriter::begin(queue, &Message::NodeReply { id, reply: NodeReply::TooLarge }).finish();
 }
 
-/// The reply of this node, to any query but those to publish and to flush.
+/// The reply of this node, to any query but those to publish and to flush, and those that take a while.
 pub(crate) fn reply(local: &LocalNode, query: &NodeQuery<'_>) -> NodeReply {
     try_reply(local, query).unwrap_or_else(NodeReply::Failed)
 }
@@ -51,6 +51,9 @@ fn try_reply(local: &LocalNode, query: &NodeQuery<'_>) -> Result<NodeReply, Rang
         NodeQuery::Stats { range: None } => NodeReply::Stats(Box::new(local.stats_of(Scope::Own))),
         NodeQuery::Stats { range } => NodeReply::Stats(Box::new(local.stats_of(local.served_scope(*range)?))),
         NodeQuery::Flush { .. } | NodeQuery::Publish { .. } => unreachable!("they go on step by step"),
+        NodeQuery::ChangePlacements { .. } | NodeQuery::HandOver { .. } => unreachable!("they take a while"),
+        NodeQuery::Placements { epoch } => local.placements_since(*epoch)?,
+        NodeQuery::MayHaveReplicas => local.may_have_replicas(),
         NodeQuery::Topics { kind, after, pattern } => {
             NodeReply::topics(local.channels.page(*kind, *after, *pattern))
         }

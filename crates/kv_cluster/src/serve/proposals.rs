@@ -6,15 +6,15 @@ use crate::{
     limits::{CALL_REQUESTS, CALLS_IN_FLIGHT, COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{ForwardedReply, Message, TransactionResult},
-        node_query::NodeReply,
+        node_query::{NodeQuery, NodeReply},
         send_queue::{MessageWriter, SendQueue},
     },
-    local::LocalNode,
+    local::{LocalNode, meta},
     serve::{large_reply::LargeReply, node_queries},
 };
 use kv::{Database, FullName, LargeValue, OwnedValue, Reply, Request};
 use kv_raft::{ProposalOutcome, Range, RangeError, RangeReply, Replies, Ticket};
-use std::future::pending;
+use std::{future::pending, sync::Arc};
 use tokio::task::JoinSet;
 
 /// The proposals of one link. They are executed even if the link ends before.
@@ -40,6 +40,10 @@ pub(super) enum Finished {
     Flush {
         id: u32,
         result: Result<(), RangeFailure>,
+    },
+    Query {
+        id: u32,
+        reply: NodeReply,
     },
 }
 
@@ -87,6 +91,13 @@ impl Proposals {
             }
             result => write_flushed(id, result.map(drop), queue),
         }
+    }
+
+    /// Begins to execute a query that takes a while; `false` if it does not.
+    pub(super) fn query(&mut self, local: &Arc<LocalNode>, id: u32, query: &NodeQuery<'_>) -> bool {
+        let Some(reply) = meta::reply_later(local, query) else { return false };
+        self.tasks.spawn(async move { Finished::Query { id, reply: reply.await } });
+        true
     }
 
     fn wait(
@@ -147,6 +158,10 @@ pub(super) fn write(finished: Finished, queue: &mut SendQueue) -> Option<LargeRe
         Finished::Transaction { id, is_read, replies } => write_transaction(id, is_read, replies, queue),
         Finished::Flush { id, result } => {
             write_flushed(id, result, queue);
+            None
+        }
+        Finished::Query { id, reply } => {
+            node_queries::write(id, reply, queue);
             None
         }
     }

@@ -9,6 +9,7 @@ mod hostile;
 mod keyspace;
 mod links;
 mod memory;
+mod placement;
 mod replicas;
 mod subscriptions;
 mod transactions;
@@ -98,7 +99,7 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
-    Arc::new(LocalNode::new(name("foo"), cookie, links, table, store, budgets, None))
+    Arc::new(LocalNode::new(name("foo"), cookie, links, (table, Default::default()), store, budgets, None))
 }
 
 struct Node {
@@ -189,7 +190,7 @@ impl FakeBar {
     async fn link_to(foo: &Node) -> FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
-        let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes() };
+        let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes(), epoch: 0 };
         handshake::dial(&mut stream, me, &name("foo")).await.unwrap();
         FakeBar { stream, input: ReadBuffer::default() }
     }

@@ -11,14 +11,14 @@ const MEMBERS: [&str; 3] = ["foo", "bar", "baz"];
 const OUTSIDER: &str = "qux";
 
 /// Nodes with addresses and data directories of their own.
-struct Nodes {
+pub(super) struct Nodes {
     addresses: Vec<(NodeName, String)>,
     directories: Vec<TempDir>,
     running: Vec<Option<Node>>,
 }
 
 impl Nodes {
-    async fn start() -> Nodes {
+    pub(super) async fn start() -> Nodes {
         let free = |node: &&str| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             (name(node), listener.local_addr().unwrap().to_string())
@@ -33,24 +33,27 @@ impl Nodes {
         nodes
     }
 
-    async fn open(&mut self, node: usize) {
+    pub(super) async fn open(&mut self, node: usize) {
+        self.open_with(node, true).await;
+    }
+
+    pub(super) async fn open_with(&mut self, node: usize, has_data_dir: bool) {
         let (me, link) = self.addresses[node].clone();
         let known: Vec<_> = self.addresses.iter().map(|(name, _)| name.clone()).collect();
         let nodes = MEMBERS.map(|member| name(member).to_string()).into();
         let row = RouteRow { buckets: "..".into(), nodes, durable: true };
-        let is_member = node < MEMBERS.len();
         let started = Node::start(Settings {
             name: me.clone(),
             link: Some(link),
             peers: self.addresses.iter().filter(|(name, _)| *name != me).cloned().collect(),
             routes: Routes::new(&[row], &known).unwrap(),
-            data_dir: is_member.then(|| self.directories[node].path().into()),
+            data_dir: has_data_dir.then(|| self.directories[node].path().into()),
             ..foo_settings()
         });
         self.running[node] = Some(started.await);
     }
 
-    async fn stop(&mut self, node: usize) {
+    pub(super) async fn stop(&mut self, node: usize) {
         let node = self.running[node].take().unwrap();
         node.supervisor.stop().await;
         let local = node.cluster.local().clone();
@@ -59,23 +62,23 @@ impl Nodes {
         ranges.stop().await;
     }
 
-    fn running(&self) -> impl Iterator<Item = &Node> {
+    pub(super) fn running(&self) -> impl Iterator<Item = &Node> {
         self.running.iter().flatten()
     }
 
-    fn node(&self, node: usize) -> &Node {
+    pub(super) fn node(&self, node: usize) -> &Node {
         self.running[node].as_ref().unwrap()
     }
 
     /// Waits until a member leads.
-    async fn leader(&self) -> usize {
+    pub(super) async fn leader(&self) -> usize {
         let leads = |node: &usize| {
             let running = self.running[*node].as_ref();
-            running.is_some_and(|node| node.cluster.local().ranges()[0].is_leader())
+            running.is_some_and(|node| node.cluster.local().ranges().iter().any(|range| range.is_leader()))
         };
         let began = Instant::now();
         loop {
-            if let Some(leader) = (0..MEMBERS.len()).find(leads) {
+            if let Some(leader) = (0..self.running.len()).find(leads) {
                 return leader;
             }
             assert!(began.elapsed() < SOON, "nobody leads");
@@ -84,7 +87,7 @@ impl Nodes {
     }
 
     /// Waits until each running node serves what it is asked.
-    async fn ready(&self) -> usize {
+    pub(super) async fn ready(&self) -> usize {
         for node in self.running() {
             while node.execute("ready", Op::Create).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -94,7 +97,7 @@ impl Nodes {
     }
 }
 
-fn put(value: &str) -> Op<'_> {
+pub(super) fn put(value: &str) -> Op<'_> {
     Op::Put { key: b"milk", value: value.as_bytes() }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::{
     group::GroupBytes,
+    limits::LISTED_REPLICAS,
     log::encoding::{LogId, Payload, Vote},
 };
 use bincode::{
@@ -72,8 +73,9 @@ pub(crate) enum Call<'a> {
         #[serde(with = "serde_bytes")]
         part: &'a [u8],
     },
-    /// The leader leads no more: the replica, which has all its entries, is to lead. There is no reply.
-    TakeOver,
+    /// The leader by this vote leads no more: the replica, which has all its entries, is to lead. There is no
+    /// reply.
+    TakeOver { vote: Vote },
 }
 
 /// What an entry says, on its way to another replica.
@@ -82,6 +84,24 @@ pub(crate) enum SentPayload<'a> {
     Blank,
     Group(#[serde(with = "serde_bytes")] &'a [u8]),
     Members { voters: Vec<Vec<u64>>, learners: Vec<u64> },
+}
+
+impl SentPayload<'_> {
+    /// Whether a leader may send it.
+    pub(crate) fn is_valid(&self) -> bool {
+        match self {
+            SentPayload::Blank | SentPayload::Group(_) => true,
+            SentPayload::Members { voters, learners } => {
+                has_voters(voters) && learners.len() <= LISTED_REPLICAS
+            }
+        }
+    }
+}
+
+/// Whether these are the voters of a range: those of today, or before and after while they change.
+pub(crate) fn has_voters(voters: &[Vec<u64>]) -> bool {
+    let is_valid = |voters: &Vec<u64>| (1..=LISTED_REPLICAS).contains(&voters.len());
+    (1..=2).contains(&voters.len()) && voters.iter().all(is_valid)
 }
 
 /// The reply to a call.
@@ -104,6 +124,13 @@ pub(crate) enum Reply {
     SnapshotNext(u64),
     /// The snapshot is loaded.
     SnapshotLoaded(Vote),
+}
+
+impl Reply {
+    /// Whether it is that of a follower to its leader.
+    pub(crate) fn is_of_follower(&self) -> bool {
+        matches!(self, Reply::Appended | Reply::AppendedTo(_) | Reply::Conflict)
+    }
 }
 
 impl<'a> From<&'a Payload> for SentPayload<'a> {
@@ -171,6 +198,7 @@ mod tests {
                 &[1, 5, 0, 1, 2, 1, 1, 1, 2, 3, 0, 2, 1, 2, 3, 1, 2, b'a', b'b', 1, 2, 3, 0],
             ),
             (Body::Call { id: 5, call: snapshot }, &[1, 5, 2, 1, 2, 1, 1, b'p', 9, 8, 1, b'x']),
+            (Body::Call { id: 5, call: Call::TakeOver { vote } }, &[1, 5, 3, 1, 2, 1]),
             (Body::Reply { id: 5, reply: Reply::SnapshotNext(6) }, &[2, 5, 5, 6]),
         ] {
             let frame = encode(envelope, &body);

@@ -80,7 +80,9 @@ impl RaftLogReader<Kinds> for LogStore {
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry<Kinds>>, Failed> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for index in start..end.min(start + APPEND_ENTRIES) {
-            let Some(entry) = self.try_get_log_entries(index..index + 1).await?.pop() else { break };
+            let read = self.log.lock().read_to_send(index);
+            let Some((id, payload)) = read.map_err(|error| StorageIOError::read_logs(&error))? else { break };
+            let entry = from_log(id, payload);
             bytes += entry_bytes(&entry);
             if bytes > APPEND_BYTES && !entries.is_empty() {
                 break;
@@ -218,17 +220,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
         let load = || self.snapshots.load_received(&path, store);
         let loaded = block_in_place(load).map_err(|error| failed(&io::Error::other(error.to_string())))?;
         progress.begin_at(loaded.position, loaded.stamp_ms);
-        let newest = match self.snapshots.begin(store, progress) {
-            Some(taking) => taking.finish().await,
-            None => None,
-        };
-        let is_kept = newest.is_some_and(|newest| meta_of(&newest.position).last_log_id == meta.last_log_id);
-        if !is_kept {
-            let failure = self.snapshots.status().failure;
-            return Err(failed(&io::Error::other(failure.as_deref().unwrap_or("it was not written"))).into());
-        }
-        self.snapshots.remove_received();
-        Ok(())
+        let kept = self.snapshots.keep_received(store, progress).await;
+        Ok(kept.map_err(|failure| failed(&io::Error::other(&*failure)))?)
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot<Kinds>>, Failed> {

@@ -4,20 +4,25 @@
 //! Which replica a node has is not configured: each says so to the nodes of its range when it begins. A node
 //! whose disk was wiped has another replica then, which has no part in what the one before it has promised.
 
-use super::frame::{self, ANY, Body, Call, Envelope, Reply};
-use crate::{
-    identity::Span,
-    limits::{CALLS_AT_ONCE, HELLO_PAUSE},
+use super::{
+    contact::Contact,
+    frame::{self, ANY, Body, Call, Envelope, Reply},
+    lease::{self, Lease},
 };
-use parking_lot::Mutex;
+use crate::{
+    identity::{Placement, ReplicaSpan, Span},
+    limits::{CALLS_AT_ONCE, HELLO_PAUSE, HELLO_ROUNDS, LEASE},
+    log::encoding::Vote,
+};
+use parking_lot::{Mutex, RwLock};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::{self, Debug, Formatter},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::Duration,
 };
 use tokio::{
     runtime::Handle,
@@ -40,17 +45,21 @@ impl SendFrame for () {
 pub(crate) struct Transport {
     span: Span,
     pub(crate) replica: u64,
+    node: Arc<str>,
     carrier: Arc<dyn SendFrame>,
-    /// The other nodes, in the order of the row.
-    others: Box<[OtherNode]>,
-    /// Whether this node has the least name of the row.
-    pub(crate) is_first: bool,
+    /// The other nodes of the range.
+    others: RwLock<Vec<Arc<OtherNode>>>,
+    /// Whether this node names the members of the range, if that has none.
+    pub(crate) names_members: bool,
     /// Whether the log of the replica names members. It says nothing of itself before that is known.
     has_members: Mutex<Option<bool>>,
     /// Something was learned of another replica.
     changed: Notify,
     pub(crate) contact: Arc<Contact>,
+    lease: Arc<Lease>,
     calls: Mutex<HashMap<u64, oneshot::Sender<Reply>>>,
+    /// What was sent as the leader and is not answered, as long as the reply could extend the lease.
+    appends: Mutex<BTreeMap<u64, SentAppend>>,
     next_call: AtomicU64,
     /// Who answers calls, while the replica takes part.
     answer: Mutex<Option<Arc<dyn AnswerCalls>>>,
@@ -59,44 +68,7 @@ pub(crate) struct Transport {
     runtime: Handle,
 }
 
-/// What a replica knows of its leader, so that it calls elections in time.
-#[derive(Debug)]
-pub(crate) struct Contact {
-    /// When it has received something of one.
-    last: Mutex<Instant>,
-    /// Whether another replica has refused its vote as it has more entries.
-    is_behind: AtomicBool,
-}
-
-impl Default for Contact {
-    fn default() -> Contact {
-        Contact { last: Mutex::new(Instant::now()), is_behind: AtomicBool::new(false) }
-    }
-}
-
-impl Contact {
-    /// The leader has sent something.
-    pub(crate) fn note(&self) {
-        *self.last.lock() = Instant::now();
-    }
-
-    /// When the leader has sent something last, or when the replica began.
-    pub(crate) fn last(&self) -> Instant {
-        *self.last.lock()
-    }
-
-    /// Another replica has more entries.
-    pub(crate) fn note_behind(&self) {
-        self.is_behind.store(true, Relaxed);
-    }
-
-    /// Whether another one had more entries at the last election.
-    pub(crate) fn take_behind(&self) -> bool {
-        self.is_behind.swap(false, Relaxed)
-    }
-}
-
-/// Another node of the row.
+/// Another node of the range.
 #[derive(Debug)]
 struct OtherNode {
     node: Arc<str>,
@@ -132,6 +104,13 @@ pub(crate) trait AnswerCalls: Send + Sync {
 /// The reply to a call; `None` if there is none yet.
 pub(crate) type BoxedReply = std::pin::Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
 
+/// Entries, or a heartbeat, that were sent.
+struct SentAppend {
+    to: u64,
+    vote: Vote,
+    sent: Duration,
+}
+
 /// A call without a reply. It is forgotten when this is dropped.
 pub(crate) struct PendingCall {
     transport: Arc<Transport>,
@@ -162,33 +141,48 @@ impl Drop for PendingCall {
 }
 
 impl Transport {
-    /// The door of a replica of `nodes`, one of which is this node.
+    /// The door of a replica of this node.
     pub(crate) fn new(
-        span: Span,
+        row: &ReplicaSpan,
+        placement: &Placement,
         replica: u64,
         node: &str,
-        nodes: &[Arc<str>],
         carrier: Arc<dyn SendFrame>,
+        lease: Arc<Lease>,
         runtime: Handle,
     ) -> Transport {
-        let others = nodes.iter().filter(|other| ***other != *node);
-        let others = others.map(|other| OtherNode { node: other.clone(), replica: Mutex::default() });
-        Transport {
-            span,
+        let is_first = placement.nodes.iter().min().is_some_and(|first| **first == *node);
+        let transport = Transport {
+            span: row.span.clone(),
             replica,
+            node: node.into(),
             carrier,
-            others: others.collect(),
-            is_first: nodes.iter().min().is_some_and(|first| **first == *node),
+            others: RwLock::default(),
+            names_members: is_first && row.may_be_new,
             has_members: Mutex::default(),
             changed: Notify::new(),
             contact: Arc::default(),
+            lease,
             calls: Mutex::default(),
+            appends: Mutex::default(),
             // A late reply to a call from before a restart is none to another call.
             next_call: AtomicU64::new(fastrand::u64(..)),
             answer: Mutex::default(),
             answering: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             runtime,
-        }
+        };
+        transport.set_placement(placement);
+        transport
+    }
+
+    /// Changes which nodes have replicas. What is known of those that stay is kept.
+    pub(crate) fn set_placement(&self, placement: &Placement) {
+        let mut others = self.others.write();
+        let other = |node: &Arc<str>| match others.iter().find(|other| other.node == *node) {
+            Some(known) => known.clone(),
+            None => Arc::new(OtherNode { node: node.clone(), replica: Mutex::default() }),
+        };
+        *others = placement.all().filter(|node| **node != self.node).map(other).collect();
     }
 
     /// Has calls answered from now on, or not any more.
@@ -199,7 +193,7 @@ impl Transport {
     /// The log of the replica names members. The others are notified.
     pub(crate) fn set_has_members(&self) {
         if self.has_members.lock().replace(true) != Some(true) {
-            self.others.iter().for_each(|other| self.send_hello(other));
+            self.other_nodes().iter().for_each(|other| self.send_hello(other));
         }
     }
 
@@ -210,19 +204,36 @@ impl Transport {
 
     /// The node of a replica, if it has said so.
     pub(crate) fn node_of(&self, replica: u64) -> Option<Arc<str>> {
-        let is_its = |other: &&OtherNode| other.replica.lock().is_some_and(|known| known.id == replica);
-        self.others.iter().find(is_its).map(|other| other.node.clone())
+        let is_its = |other: &OtherNode| other.replica.lock().is_some_and(|known| known.id == replica);
+        self.others.read().iter().find(|other| is_its(other)).map(|other| other.node.clone())
     }
 
     /// The other nodes, and their replicas as far as they have said so.
-    pub(crate) fn others(&self) -> impl Iterator<Item = (Arc<str>, Option<OtherReplica>)> {
-        self.others.iter().map(|other| (other.node.clone(), *other.replica.lock()))
+    pub(crate) fn others(&self) -> Vec<(Arc<str>, Option<OtherReplica>)> {
+        self.others.read().iter().map(|other| (other.node.clone(), *other.replica.lock())).collect()
     }
 
-    /// The replicas of all nodes, this one among them, if each has one that `accept` takes.
-    pub(crate) fn all_replicas(&self, accept: impl Fn(&OtherReplica) -> bool) -> Option<BTreeSet<u64>> {
-        let others = self.others().map(|(_, other)| other.filter(&accept).map(|other| other.id));
-        others.chain([Some(self.replica)]).collect()
+    /// The nodes are not locked while something is sent, which may be answered at once.
+    fn other_nodes(&self) -> Vec<Arc<OtherNode>> {
+        self.others.read().clone()
+    }
+
+    /// The replicas of these nodes, if each has one that `accept` takes. That of this node is taken.
+    pub(crate) fn replicas_of<'n>(
+        &self,
+        nodes: impl IntoIterator<Item = &'n Arc<str>>,
+        accept: impl Fn(&OtherReplica) -> bool,
+    ) -> Option<BTreeSet<u64>> {
+        let others = self.others.read();
+        let replica_of = |node: &Arc<str>| {
+            if *node == self.node {
+                return Some(self.replica);
+            }
+            let other = others.iter().find(|other| other.node == *node)?;
+            let replica = other.replica.lock().filter(&accept)?;
+            Some(replica.id)
+        };
+        nodes.into_iter().map(replica_of).collect()
     }
 
     /// Waits until something was learned of another replica, since this was called last.
@@ -230,11 +241,15 @@ impl Transport {
         self.changed.notified().await;
     }
 
-    /// Says hello from time to time to those that have not said so, forever.
+    /// Says hello from time to time, forever: often to those that have not said so, and to all since frames
+    /// may be lost, or late ones of a replica that was may have taken the place of this one's.
     pub(crate) async fn introduce(&self) {
-        loop {
-            let unknown = self.others.iter().filter(|other| other.replica.lock().is_none());
-            unknown.for_each(|other| self.send_hello(other));
+        for round in 0_u64.. {
+            for other in self.other_nodes() {
+                if round.is_multiple_of(HELLO_ROUNDS) || other.replica.lock().is_none() {
+                    self.send_hello(&other);
+                }
+            }
             sleep(HELLO_PAUSE).await;
         }
     }
@@ -254,8 +269,23 @@ impl Transport {
 
     /// Calls another replica. The call, or its reply, may be lost.
     pub(crate) fn call(self: &Arc<Self>, to: u64, call: Call<'_>) -> PendingCall {
-        let (sender, reply) = oneshot::channel();
         let id = self.next_call.fetch_add(1, Relaxed);
+        self.call_as(id, to, call)
+    }
+
+    /// Sends another replica entries, or a heartbeat, as the leader by this vote. The reply of a follower
+    /// extends the lease whenever it comes, also if nobody waits for it.
+    pub(crate) fn append(self: &Arc<Self>, to: u64, vote: Vote, call: Call<'_>) -> PendingCall {
+        let (id, sent) = (self.next_call.fetch_add(1, Relaxed), lease::now());
+        let mut appends = self.appends.lock();
+        appends.retain(|_, append| append.sent + LEASE > sent);
+        appends.insert(id, SentAppend { to, vote, sent });
+        drop(appends);
+        self.call_as(id, to, call)
+    }
+
+    fn call_as(self: &Arc<Self>, id: u64, to: u64, call: Call<'_>) -> PendingCall {
+        let (sender, reply) = oneshot::channel();
         self.calls.lock().insert(id, sender);
         if let Some(node) = self.node_of(to) {
             self.send(&node, to, &Body::Call { id, call });
@@ -263,18 +293,33 @@ impl Transport {
         PendingCall { transport: self.clone(), id, reply }
     }
 
-    /// Takes the body of a frame that a node has sent for this replica.
+    /// Takes a frame that a node has sent for this replica.
+    pub(crate) fn receive_frame(self: &Arc<Self>, node: &str, mut frame: Vec<u8>) {
+        let Ok((Envelope { from, .. }, body)) = frame::decode_envelope(&frame) else { return };
+        let start = frame.len() - body.len();
+        drop(frame.drain(..start));
+        self.receive(node, from, frame);
+    }
+
+    fn receive_reply(&self, from: u64, id: u64, reply: Reply) {
+        if let Some(SentAppend { to, vote, sent }) = self.appends.lock().remove(&id)
+            && to == from
+            && reply.is_of_follower()
+        {
+            self.lease.extend(vote, to, sent);
+        }
+        if let Some(sender) = self.calls.lock().remove(&id) {
+            // Nobody waits any more.
+            drop(sender.send(reply));
+        }
+    }
+
     fn receive(self: &Arc<Self>, node: &str, from: u64, body: Vec<u8>) {
         match frame::decode_body(&body) {
             Ok(Body::Hello { has_members, wants_reply, .. }) => {
                 self.receive_hello(node, OtherReplica { id: from, has_members }, wants_reply);
             }
-            Ok(Body::Reply { id, reply }) => {
-                if let Some(sender) = self.calls.lock().remove(&id) {
-                    // Nobody waits any more.
-                    drop(sender.send(reply));
-                }
-            }
+            Ok(Body::Reply { id, reply }) => self.receive_reply(from, id, reply),
             Ok(Body::Call { id, .. }) => self.answer(node, from, id, body),
             Err(error) => tracing::warn!(node, %error, "a frame of another replica is not understood"),
         }
@@ -289,10 +334,11 @@ impl Transport {
     }
 
     fn receive_hello(&self, node: &str, replica: OtherReplica, wants_reply: bool) {
-        let Some(other) = self.others.iter().find(|other| *other.node == *node) else { return };
+        let other = self.others.read().iter().find(|other| *other.node == *node).cloned();
+        let Some(other) = other else { return };
         let before = other.replica.lock().replace(replica);
         if wants_reply {
-            self.send_hello(other);
+            self.send_hello(&other);
         }
         if before != Some(replica) {
             self.changed.notify_one();
@@ -304,7 +350,9 @@ impl Transport {
         // More than a replica sends: it calls again.
         let Ok(permit) = self.answering.clone().try_acquire_owned() else { return };
         let (transport, node) = (self.clone(), Arc::<str>::from(node));
-        if transport.node_of(from).is_none() {
+        let is_silent = |other: &Arc<OtherNode>| other.node == node && other.replica.lock().is_none();
+        let has_not_said_so = transport.others.read().iter().any(is_silent);
+        if has_not_said_so {
             transport.receive_hello(&node, OtherReplica { id: from, has_members: true }, false);
         }
         drop(self.runtime.spawn(async move {
@@ -316,19 +364,20 @@ impl Transport {
     }
 }
 
-/// Takes a frame of a node, for one of these replicas.
-pub(crate) fn receive_frame(transports: &[Arc<Transport>], node: &str, mut frame: Vec<u8>) {
-    let Ok((Envelope { to, from }, body)) = frame::decode_envelope(&frame) else {
+/// The one of these replicas that a frame of a node is for; `None` if it is for one that was, or for a range
+/// that is not here.
+pub(crate) fn find_receiver<'t>(
+    mut transports: impl Iterator<Item = &'t Arc<Transport>>,
+    node: &str,
+    frame: &[u8],
+) -> Option<Arc<Transport>> {
+    let Ok((Envelope { to, .. }, body)) = frame::decode_envelope(frame) else {
         tracing::warn!(node, "a frame for a replica is not understood");
-        return;
+        return None;
     };
     let is_receiver = |transport: &&Arc<Transport>| match to {
         ANY => transport.is_named(body),
         to => transport.replica == to,
     };
-    // One of a replica that was, or of a range that is not here.
-    let Some(transport) = transports.iter().find(is_receiver) else { return };
-    let start = frame.len() - body.len();
-    drop(frame.drain(..start));
-    transport.receive(node, from, frame);
+    transports.find(is_receiver).cloned()
 }

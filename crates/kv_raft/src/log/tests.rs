@@ -177,6 +177,30 @@ fn a_large_entry_leaves_the_cache_without_another_one() {
 }
 
 #[test]
+fn a_large_entry_is_read_once_as_long_as_it_is_sent() {
+    let directory = TempDir::new().expect("a directory");
+    let mut log = create(&directory);
+    let large = |byte| Payload::Group(Arc::new(GroupBytes(vec![byte; GROUP_BYTES + 1])));
+    sync(|done| log.append([(id(0), Payload::Blank), (id(1), large(1)), (id(2), large(2))], done));
+    log.trim_cache();
+    let read = |log: &mut Log, index| match log.read_to_send(index).expect("read") {
+        Some((_, Payload::Group(group))) => Some(Arc::downgrade(&group)),
+        _ => None,
+    };
+    let [one, two] = [1, 2].map(|index| read(&mut log, index).expect("a group"));
+    for (index, sent) in [(1, &one), (2, &two), (1, &one)] {
+        assert!(read(&mut log, index).is_some_and(|again| again.ptr_eq(sent)), "{index} is read again");
+    }
+    log.trim_cache();
+    read(&mut log, 2);
+    log.trim_cache();
+    assert_eq!([&one, &two].map(|sent| sent.strong_count()), [0, 1], "one is not sent any more");
+    sync(|done| log.truncate(2, done));
+    sync(|done| log.append([(id(2), Payload::Blank)], done));
+    assert_eq!(log.read_to_send(2).expect("read"), Some((id(2), Payload::Blank)));
+}
+
+#[test]
 fn a_log_keeps_no_more_in_memory_than_its_cache_has_room_for_however_small_its_entries_are() {
     let directory = TempDir::new().expect("a directory");
     let settings = LogSettings::new(directory.path(), OWNER, LOG_CACHE_LEAST, Fsync::Interval(Duration::MAX));

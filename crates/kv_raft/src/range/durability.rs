@@ -1,6 +1,6 @@
 //! What of a range is on disk: its snapshots, how far its log is synced, and whether that has failed.
 
-use super::{Range, RangeState};
+use super::{Range, state::RangeState};
 use crate::{error::RangeError, log::Fsync};
 use kv::{AlreadyFrozen, FrozenStore};
 use std::{
@@ -123,5 +123,12 @@ impl Range {
         }
         self.snapshots.forget_wanted();
         self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason });
+    }
+
+    /// Its log has failed, and others have copies of the range: it is loaded again when there is space. Until
+    /// then this is why.
+    pub(crate) fn wait_for_log(&self, reason: &str) {
+        let (range, reason) = (self.text.clone(), reason.into());
+        self.proposals.fail(&RangeError::CannotWrite { range, reason });
     }
 }

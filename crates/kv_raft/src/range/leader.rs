@@ -1,7 +1,12 @@
 //! Which node serves the requests of a range that has several replicas.
 
-use super::{Range, RangeState};
-use crate::{consensus::transport::ReplicaStatus, error::RangeError, limits::TAKE_OVER_WAIT};
+use super::{
+    Range,
+    state::{HandOver, RangeState},
+};
+use crate::{
+    consensus::transport::ReplicaStatus, error::RangeError, identity::Placement, limits::TAKE_OVER_WAIT,
+};
 use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
@@ -38,14 +43,47 @@ impl Range {
         self.leader()
     }
 
-    /// Whether its replica leads or follows: one that loads, or has stopped, does not know who leads.
+    /// Whether its replica leads or follows. One that loads, has stopped, or is so new that it has nothing
+    /// yet does not know who leads.
     pub fn takes_part(&self) -> bool {
-        matches!(&*self.state.borrow(), RangeState::Ready | RangeState::Following { .. })
+        self.progress.position().is_some()
+            && matches!(&*self.state.borrow(), RangeState::Ready | RangeState::Following { .. })
     }
 
-    /// The nodes that have replicas of it, if there are others than this one.
-    pub fn nodes(&self) -> &[Arc<str>] {
-        &self.nodes
+    /// Whether other nodes may have replicas of it.
+    pub fn is_replicated(&self) -> bool {
+        self.placement.is_some()
+    }
+
+    /// Where its replicas are; nowhere else if it is not replicated.
+    pub fn placement(&self) -> Placement {
+        self.placement.as_ref().map(|placement| placement.borrow().clone()).unwrap_or_default()
+    }
+
+    /// Changes where its replicas are.
+    pub(crate) fn set_placement(&self, next: Placement) {
+        if let Some(placement) = &self.placement {
+            placement.send_replace(next);
+        }
+    }
+
+    /// Waits until its replicas are not to be where they were then.
+    pub(crate) async fn placement_changed(&self, before: &Placement) {
+        match &self.placement {
+            // It does not end before `self` does.
+            Some(placement) => drop(placement.subscribe().wait_for(|placement| placement != before).await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Where its members are, if this node leads it and they are where they are to be.
+    pub fn settled(&self) -> Option<Placement> {
+        if self.is_leader() { self.settled.lock().clone() } else { None }
+    }
+
+    /// Notes where its members are.
+    pub(crate) fn set_settled(&self, settled: Option<Placement>) {
+        *self.settled.lock() = settled;
     }
 
     /// Another node serves requests, if there is a leader; those that wait here were not proposed.
@@ -54,6 +92,7 @@ impl Range {
             return;
         }
         self.note_loaded();
+        self.hand_over.send_replace(HandOver::No);
         let next = RangeState::Following { leader: leader.clone() };
         if *self.state.borrow() != next && self.enter(next) {
             self.proposals.fail(&self.not_leader(leader));
@@ -66,8 +105,9 @@ impl Range {
         match leader {
             Some(leader) => RangeError::NotLeader { range, leader },
             None => {
-                let needs = self.nodes.len() / 2 + 1;
-                RangeError::NoLeader { range, needs, nodes: self.nodes.join(", ").into() }
+                let Placement { nodes, .. } = self.placement();
+                let needs = nodes.len() / 2 + 1;
+                RangeError::NoLeader { range, needs, nodes: nodes.join(", ").into() }
             }
         }
     }
@@ -77,28 +117,34 @@ impl Range {
         *self.replicas.lock() = (term, replicas);
     }
 
-    /// Has another node lead it, if this one does. The future waits until another one does, or until that has
-    /// failed. Requests are refused meanwhile, for about a second.
-    pub fn hand_over(&self) -> impl Future<Output = ()> + use<> {
-        let (mut state, hand_over) = (self.state.subscribe(), self.hand_over.clone());
-        let leads = self.lease.is_some() && *state.borrow_and_update() == RangeState::Ready;
-        hand_over.send_replace(leads);
+    /// Has another node lead it, any or this one, if this node does. The future waits until another one does,
+    /// and returns whether that is so. Requests are refused meanwhile, for about a second at most.
+    pub fn hand_over(&self, to: Option<&str>) -> impl Future<Output = bool> + use<> {
+        let (mut state, to) = (self.state.subscribe(), to.map(Arc::<str>::from));
+        let leads = self.is_replicated() && *state.borrow_and_update() == RangeState::Ready;
+        if leads {
+            self.hand_over.send_replace(to.clone().map_or(HandOver::ToAny, HandOver::To));
+        }
         async move {
-            if leads {
+            let handed_over = async {
+                drop(state.changed().await);
                 let is_led = |state: &RangeState| !matches!(state, RangeState::Following { leader: None });
-                let handed_over = async {
-                    drop(state.changed().await);
-                    drop(state.wait_for(is_led).await);
-                };
-                drop(timeout(2 * TAKE_OVER_WAIT, handed_over).await);
-                hand_over.send_replace(false);
-            }
+                let state = state.wait_for(is_led).await;
+                let is_next = |leader: &Arc<str>| to.as_ref().is_none_or(|to| to == leader);
+                state.is_ok_and(|state| match &*state {
+                    RangeState::Following { leader } => leader.as_ref().is_some_and(is_next),
+                    _ => false,
+                })
+            };
+            leads && timeout(2 * TAKE_OVER_WAIT, handed_over).await.unwrap_or(false)
         }
     }
 
-    /// Waits until another node is to lead it.
-    pub(crate) async fn wait_for_hand_over(&self) {
+    /// Waits until another node is to lead it, and returns which.
+    pub(crate) async fn wait_for_hand_over(&self) -> HandOver {
+        let mut hand_over = self.hand_over.subscribe();
+        let wanted = hand_over.wait_for(|hand_over| *hand_over != HandOver::No).await;
         // It does not end before `self` does.
-        drop(self.hand_over.subscribe().wait_for(|is_wanted| *is_wanted).await);
+        wanted.map(|wanted| wanted.clone()).unwrap_or_default()
     }
 }

@@ -65,7 +65,7 @@ impl Replicas {
                     let its = [identity.range, identity.replica];
                     replicas.ids.extend(its);
                     // What it should hold may be elsewhere.
-                    if named.is_some_and(|named| named != its) {
+                    if named.is_some_and(|named| named != [identity.range; 2]) {
                         let problem = "is that of another range; put the right one back".into();
                         let other = OpenError::Damaged { path: path.join(REPLICA_FILE), problem };
                         replicas.unknown.push(Unknown::new(path.clone(), &other));
@@ -208,8 +208,7 @@ pub(super) fn open_replicas(
             (None, Some(unknown)) => Ok(Err(unknown.clone())),
             (None, None) => {
                 let range = ids.next().expect("there is no last one");
-                let replica = if row.nodes.len() > 1 { random_id(directory)? } else { range };
-                let made = make_replica(directory, &row.span, threads, [range, replica])?;
+                let made = make_replica(directory, &row.span, threads, range)?;
                 say_made(&made, &lost);
                 Ok(Ok(made))
             }
@@ -236,14 +235,15 @@ fn say_made((directory, identity): &Found, lost: &str) {
     }
 }
 
-/// Makes a replica with an empty log. It is there as a whole or not at all.
+/// Makes a replica with an empty log. It is there as a whole or not at all. Its id is at random also if it is
+/// alone: others may join it, and must not take it for the one that it takes the place of.
 pub(super) fn make_replica(
     directory: &Path,
     span: &Span,
     threads: usize,
-    [range, replica]: [u64; 2],
+    range: u64,
 ) -> Result<Found, OpenError> {
-    let shards = Store::shards_for_threads(threads) as u32;
+    let (shards, replica) = (Store::shards_for_threads(threads) as u32, random_id(directory)?);
     let identity = Identity { range, replica, seed: random(directory)?, shards, span: span.clone() };
     let path = directory.join(identity.directory_name());
     let part = path.with_extension(PART);
@@ -258,8 +258,26 @@ pub(super) fn make_replica(
     Ok((path, identity))
 }
 
-/// The id of a replica of which others have replicas, too.
-fn random_id(directory: &Path) -> Result<u64, OpenError> {
+/// Removes the directories of the replicas of a span.
+pub(super) fn remove_replicas(directory: &Path, span: &Span) -> Result<(), OpenError> {
+    let is_its = |(_, identity): &Found| identity.span == *span;
+    Replicas::find(directory)?
+        .found
+        .into_iter()
+        .filter(is_its)
+        .try_for_each(|(path, _)| remove_replica(&path))
+}
+
+/// Removes the directory of a replica. What is left if that ends in the middle is none.
+pub(super) fn remove_replica(path: &Path) -> Result<(), OpenError> {
+    let part = path.with_extension(PART);
+    fs::rename(path, &part).and_then(|()| fs::remove_dir_all(&part)).map_err(failed(path))?;
+    tracing::info!(directory = %path.display(), "a replica that has left this node was removed");
+    Ok(())
+}
+
+/// An id that is used once.
+pub(super) fn random_id(directory: &Path) -> Result<u64, OpenError> {
     Ok(random(directory)? | RANDOM_IDS)
 }
 

@@ -76,7 +76,7 @@ impl Restore {
         let mut restore = Restore { directory, part, ranges: Vec::new(), open: None, _lock: lock };
         let mut made = Vec::new();
         for (id, span) in ids.zip(spans) {
-            made.push(make_replica(&restore.part, span, threads, [id, id])?);
+            made.push(make_replica(&restore.part, span, threads, id)?);
         }
         for (directory, identity) in made {
             restore.ranges.push(RangeFile::begin(directory, identity, stamp_ms)?);

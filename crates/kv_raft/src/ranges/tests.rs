@@ -7,6 +7,7 @@ mod limits;
 mod lost;
 mod memory;
 mod odd;
+mod placement;
 mod refusals;
 mod removed;
 mod voters;
@@ -21,7 +22,7 @@ use crate::{
         replies::{ProposalOutcome, RangeReply, Replies},
         wakes,
     },
-    range::RangeState,
+    range::state::RangeState,
 };
 use kv::{Args, Command, Database, FullName, Op, Record, Reply, Request, Watcher, args, time::now_ms};
 use std::{collections::BTreeSet, ops::ControlFlow::Continue, process, time::Duration};
@@ -46,6 +47,7 @@ pub(super) fn settings(data_dir: &Path) -> RangesSettings {
         node: "foo@127.0.0.1".into(),
         spans: alone(&[span("", None)]),
         volatile: Vec::new(),
+        left: Vec::new(),
         threads: 2,
         budget: Arc::default(),
         freeze_budget: Arc::default(),

@@ -4,17 +4,22 @@
 use super::{End, Replica};
 use crate::{
     consensus::{
-        Consensus, ElectionTimes, ProposeError, Role, Roles,
+        Broken, Consensus, ElectionTimes, ProposeError, Role, Roles,
         lease::Lease,
         transport::{OtherReplica, Transport},
     },
     error::RangeError,
+    identity::Placement,
     limits::{ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT},
     log::Log,
     proposals::{ClosedGroup, OpenGroup},
 };
 use parking_lot::Mutex;
-use std::{future::pending, sync::Arc, time::Instant};
+use std::{
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::time::{interval, sleep, sleep_until};
 
 /// How a role ends.
@@ -24,6 +29,14 @@ enum Next {
     /// It leads, and a majority does not answer.
     WithoutQuorum,
     End(End),
+}
+
+/// The elections of a replica.
+struct Elections {
+    /// When the next one may be called.
+    next: Instant,
+    /// When one was called, if it is not known whether the vote of this replica is on disk.
+    called: Option<Instant>,
 }
 
 /// A group in flight. If it is dropped before it was executed, its outcome is unknown.
@@ -38,6 +51,13 @@ impl Drop for Proposed<'_> {
         self.consensus.abandon(&self.group);
         self.group.completion.set(Err(RangeError::Unknown { range: self.range.clone() }));
     }
+}
+
+/// How long an election is left alone when the vote of its candidate is on disk, which has taken as long as
+/// `sync`. Those of others take as long, and the next one would undo it.
+fn election_pause(is_behind: bool, sync: Duration, random: f64) -> Duration {
+    let (least, most) = if is_behind { ELECTION_PAUSE_BEHIND } else { ELECTION_PAUSE };
+    least + sync + (most - least + sync).mul_f64(random)
 }
 
 impl Replica {
@@ -67,33 +87,35 @@ impl Replica {
     async fn name_members(&self, consensus: &Consensus, transport: &Transport) -> End {
         loop {
             match consensus.has_members().await {
-                Ok(false) if transport.is_first => {}
+                Ok(false) if transport.names_members => {}
                 Ok(_) => return pending().await,
                 Err(broken) => return End::Broken(broken.to_string()),
             }
-            match transport.all_replicas(|other| !other.has_members) {
-                Some(members) => {
-                    if let Err(broken) = consensus.name_members(&members).await {
-                        return End::Broken(broken.to_string());
-                    }
-                }
-                None => transport.changed().await,
+            let nodes = self.range.placement().nodes;
+            if let Some(members) = transport.replicas_of(&*nodes, |other| !other.has_members)
+                && let Err(broken) = consensus.name_members(&members).await
+            {
+                return End::Broken(broken.to_string());
             }
+            transport.changed().await;
         }
     }
 
     async fn play_roles(&self, consensus: &Consensus, transport: &Transport) -> End {
         let mut roles = consensus.roles();
-        let mut next_election = Instant::now();
+        let mut elections = Elections { next: Instant::now(), called: None };
         loop {
             let next = match roles.update() {
-                Role::Leader { term } => tokio::select! {
-                    next = self.lead_term(consensus, transport, term, &mut roles) => next,
-                    () = self.keep_members(consensus, transport) => unreachable!("it does not end"),
-                },
+                Role::Leader { term } => {
+                    elections.called = None;
+                    tokio::select! {
+                        next = self.lead_term(consensus, transport, term, &mut roles) => next,
+                        () = self.keep_members(consensus, transport) => unreachable!("it does not end"),
+                    }
+                }
                 Role::Follower { leader } => tokio::select! {
                     next = self.follow(leader, transport, &mut roles) => next,
-                    next = self.call_election(consensus, transport, &mut next_election) => next,
+                    next = self.call_elections(consensus, transport, &mut elections) => next,
                 },
             };
             if let Next::End(end) = next {
@@ -117,7 +139,7 @@ impl Replica {
         };
         self.range.follow(None);
         // Others have the time that they would have if another one had led.
-        transport.contact.note();
+        transport.contact.note().await;
         match next {
             Next::WithoutQuorum => tokio::select! {
                 next = self.wait_for_quorum() => next,
@@ -127,34 +149,42 @@ impl Replica {
         }
     }
 
-    /// Calls an election when the leader has been silent for so long that others may vote, and not too soon
-    /// after the last one. Each waits for a random time, so that one is mostly the first.
-    async fn call_election(
+    /// Calls elections when the leader has been silent for so long that others may vote. Each replica waits for
+    /// a random time, so that one is mostly the first. What comes of an election is seen in the roles.
+    async fn call_elections(
         &self,
         consensus: &Consensus,
         transport: &Transport,
-        next_election: &mut Instant,
+        elections: &mut Elections,
     ) -> Next {
-        let ElectionTimes { longest_delay, lease } = self.election;
+        let ElectionTimes { longest_delay, lease, .. } = self.election;
         let delay = longest_delay.mul_f64(fastrand::f64());
         loop {
+            if let Some(called) = elections.called {
+                if let Err(broken) = consensus.wait_until_voted().await {
+                    return Next::End(End::Broken(broken.to_string()));
+                }
+                // A disk that was stuck is not expected to be so again.
+                let sync = called.elapsed().max(self.election.sync).min(lease);
+                let pause = election_pause(transport.contact.take_behind(), sync, fastrand::f64());
+                *elections = Elections { next: Instant::now() + pause, called: None };
+            }
             let voters = consensus.voter_count();
             // Nobody else can lead if it is the only voter.
-            let may_vote =
-                if voters == 1 { *next_election } else { transport.contact.last() + lease + delay };
-            let due = may_vote.max(*next_election);
-            if voters > 0 && due <= Instant::now() {
-                break;
+            let may_vote = |last: Instant| if voters == 1 { elections.next } else { last + lease + delay };
+            let due = |last| may_vote(last).max(elections.next);
+            if voters > 0 {
+                match consensus.elect(|last| due(last) <= Instant::now()).await {
+                    Ok(true) => {
+                        elections.called = Some(Instant::now());
+                        continue;
+                    }
+                    Ok(false) => {}
+                    Err(broken) => return Next::End(End::Broken(broken.to_string())),
+                }
             }
+            let due = due(transport.contact.last().await);
             sleep_until(due.max(Instant::now() + LEASE_CHECK_PAUSE).into()).await;
-        }
-        let (least, most) =
-            if transport.contact.take_behind() { ELECTION_PAUSE_BEHIND } else { ELECTION_PAUSE };
-        *next_election = Instant::now() + least + (most - least).mul_f64(fastrand::f64());
-        match consensus.elect().await {
-            // What comes of it is seen in the roles.
-            Ok(()) => pending().await,
-            Err(broken) => Next::End(End::Broken(broken.to_string())),
         }
     }
 
@@ -210,9 +240,11 @@ impl Replica {
         loop {
             let next = tokio::select! {
                 biased;
-                () = range.wait_for_hand_over() => {
+                hand_over = range.wait_for_hand_over() => {
                     range.follow(None);
-                    let is_led = consensus.hand_over().await;
+                    let placement = range.placement();
+                    let may_lead = |node: &str| placement.keeps(node) && hand_over.accepts(node);
+                    let is_led = consensus.hand_over(may_lead).await;
                     tracing::info!(range = &*range.span().text, is_led, "this node leads the range no more");
                     return Next::Role;
                 }
@@ -283,22 +315,68 @@ impl Replica {
         Next::Role
     }
 
-    /// Makes the replicas of the row's nodes the members, when all of them are known: one that is new, on an
-    /// empty disk or at an empty node, takes the place of the one before.
+    /// Makes the replicas of the range's nodes the members, when all of them are known: one that is new, on
+    /// an empty disk or at an empty node, takes the place of the one before.
     async fn keep_members(&self, consensus: &Consensus, transport: &Transport) {
-        let mut ticks = interval(MEMBERS_PAUSE);
+        let (range, mut ticks) = (&self.range, interval(MEMBERS_PAUSE));
+        range.set_settled(None);
         loop {
             ticks.tick().await;
-            let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
-            let Some(replicas) = transport.all_replicas(is_accepted) else { continue };
-            if let Err(error) = consensus.change_members(&replicas).await {
-                let span = &*self.range.span().text;
-                tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");
+            let placement = range.placement();
+            let changed = tokio::select! {
+                changed = self.follow_placement(consensus, transport, &placement) => changed,
+                // A replica that does not come is waited for no longer.
+                () = range.placement_changed(&placement) => continue,
+            };
+            match changed {
+                Ok(is_settled) => range.set_settled(is_settled.then_some(placement)),
+                Err(error) => {
+                    let span = &*range.span().text;
+                    tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");
+                }
             }
         }
     }
 
+    /// Makes the replicas of these nodes the members, and has one of them lead. Returns whether that is so:
+    /// if this one is not among them, the next leader removes it.
+    async fn follow_placement(
+        &self,
+        consensus: &Consensus,
+        transport: &Transport,
+        placement: &Placement,
+    ) -> Result<bool, Broken> {
+        let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
+        let Some(replicas) = transport.replicas_of(&*placement.nodes, is_accepted) else { return Ok(false) };
+        if replicas.contains(&transport.replica) {
+            consensus.change_members(&replicas).await?;
+            return Ok(true);
+        }
+        // Of three, this one and the next leader are a majority, which has not to wait until others may vote.
+        if !consensus.has_voter_among(&replicas) {
+            let with_this = replicas.into_iter().skip(usize::from(placement.nodes.len() > 1));
+            consensus.change_members(&with_this.chain([transport.replica]).collect()).await?;
+        }
+        self.range.hand_over(None).await;
+        Ok(false)
+    }
+
     fn lease(&self) -> &Lease {
         self.range.lease.as_deref().expect("there are other replicas")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_election_is_not_called_again_before_the_others_can_have_voted_on_a_slow_disk() {
+        let slow = Duration::from_secs(1);
+        for is_behind in [false, true] {
+            let pause = |sync, random| election_pause(is_behind, sync, random);
+            let (least, most) = (pause(Duration::ZERO, 0.0), pause(Duration::ZERO, 1.0));
+            assert_eq!([pause(slow, 0.0), pause(slow, 1.0)], [least + slow, most + 2 * slow]);
+        }
     }
 }

@@ -11,8 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The file that it is written to, until it is loaded.
+/// The file that it is, until it is loaded, and the one that it is written to. What is whole may be needed to
+/// begin again, so that the next one does not take its place before it is whole.
 const INCOMING: &str = "incoming";
+const PART: &str = "incoming.part";
 
 /// Which snapshot arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,12 +61,12 @@ pub(crate) fn receive(
     offset: u64,
     part: &[u8],
 ) -> Result<Received, NotReceived> {
-    let path = path(directory);
+    let part_path = directory.join(PART);
     let arriving = match incoming.take() {
         Some(arriving) if arriving.id == id => incoming.insert(arriving),
         _ => {
             disk.check_snapshot_room(id.bytes, 0)?;
-            incoming.insert(IncomingSnapshot { id, file: File::create(&path)?, received: 0 })
+            incoming.insert(IncomingSnapshot { id, file: File::create(&part_path)?, received: 0 })
         }
     };
     let is_next = offset == arriving.received && part.len() as u64 <= id.bytes - offset;
@@ -76,8 +78,9 @@ pub(crate) fn receive(
     if !part.is_empty() {
         return Ok(Received::Next(arriving.received));
     }
-    // It may have to be loaded when the process begins again.
     arriving.file.sync_all()?;
+    let path = path(directory);
+    fs::rename(part_path, &path)?;
     File::open(directory)?.sync_all()?;
     Ok(Received::Whole(path))
 }
@@ -87,8 +90,10 @@ pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join(INCOMING)
 }
 
-/// Removes what is left of one that did not arrive.
+/// Removes one that was loaded, and what is left of one that did not arrive.
 pub(crate) fn remove(directory: &Path) {
-    // What cannot be removed is written again.
-    drop(fs::remove_file(path(directory)));
+    for name in [INCOMING, PART] {
+        // What cannot be removed is written again.
+        drop(fs::remove_file(directory.join(name)));
+    }
 }

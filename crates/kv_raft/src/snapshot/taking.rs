@@ -159,14 +159,15 @@ impl Snapshots {
         store: &Store,
         purged: Option<LogId>,
     ) -> Result<Option<RangeSnapshot>, files::NotLoaded> {
-        let mut loaded = files::load(&self.directory, self.owner, store, &self.loading)?;
+        let loaded = files::load(&self.directory, self.owner, store, &self.loading)?;
         // A process that ends while it loads the snapshot of another replica may have cut the log behind it.
         let received = receive::path(&self.directory);
-        if loaded.as_ref().map(|loaded| loaded.position.last) < purged && received.exists() {
-            let of_other = self.load_received(&received, store)?;
-            loaded = Some(of_other).filter(|of_other| Some(of_other.position.last) == purged);
+        if loaded.as_ref().map(|loaded| loaded.position.last) >= purged || !received.exists() {
+            receive::remove(&self.directory);
+            return Ok(loaded);
         }
-        Ok(loaded)
+        let of_other = self.load_received(&received, store)?;
+        Ok(Some(of_other).filter(|of_other| Some(of_other.position.last) == purged))
     }
 
     /// Loads the snapshot of another replica in place of what is in the store.
@@ -182,9 +183,26 @@ impl Snapshots {
         files::load_file(path, None, store, &self.loading)
     }
 
-    /// Removes the file of a snapshot of another replica, or what is left of it.
-    pub(crate) fn remove_received(&self) {
+    /// Whether the store has the snapshot of another replica, which is to be kept.
+    pub(crate) fn has_received(&self) -> bool {
+        receive::path(&self.directory).exists()
+    }
+
+    /// Writes the store, which has the snapshot of another replica and no more, as one of this replica, and
+    /// removes the file that was received.
+    pub(crate) async fn keep_received(
+        self: &Arc<Self>,
+        store: &Arc<Store>,
+        progress: &Progress,
+    ) -> Result<(), Arc<str>> {
+        if let Some(taking) = self.begin(store, progress) {
+            taking.finish().await;
+        }
+        if let Some(failure) = self.status().failure {
+            return Err(failure);
+        }
         receive::remove(&self.directory);
+        Ok(())
     }
 
     /// Takes the next part of the snapshot of another replica.

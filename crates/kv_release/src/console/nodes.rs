@@ -3,7 +3,7 @@
 use super::{
     node::Node,
     parse::Argument,
-    value::{NodeRow, RouteRow, Value},
+    value::{NodeRow, PlanRow, RouteRow, Value},
 };
 use crate::limits::TREE_CHILDREN;
 use kv_cluster::NodeName;
@@ -72,10 +72,57 @@ pub(super) async fn tree(node: &Node, arguments: &[Argument]) -> Result<Value, S
 
 pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let rows = node.cluster.routes().spans().iter();
-    let row = |row: &kv_cluster::Route| RouteRow {
-        buckets: row.buckets().to_owned(),
-        nodes: row.nodes().iter().map(ToString::to_string).collect(),
-        durable: row.is_durable(),
+    let placements = node.cluster.placements();
+    let row = |row: &kv_cluster::Route| {
+        let placed = placements.iter().find(|placed| placed.buckets() == row.buckets());
+        RouteRow {
+            buckets: row.buckets().to_owned(),
+            nodes: names(placed.map_or(row.nodes(), |placed| &placed.nodes)),
+            durable: row.is_durable(),
+        }
     };
     Ok(Value::Routes(rows.map(row).collect()))
+}
+
+/// Has the replicas of a row on the named nodes.
+pub(super) async fn replicas(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    place(node, &arguments[0], &arguments[1..]).await
+}
+
+/// The same, with a word between.
+pub(super) async fn move_row(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    place(node, &arguments[0], &arguments[2..]).await
+}
+
+async fn place(node: &Node, row: &Argument, nodes: &[Argument]) -> Result<Value, String> {
+    let (row, nodes) = (row_name(row)?, nodes.iter().map(name).collect::<Result<_, _>>()?);
+    node.cluster.place(row, nodes).await.map_err(|error| error.to_string())?;
+    plans(node, &[])
+}
+
+/// Has a node lead a row.
+pub(super) async fn leader(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    let (row, leader) = (row_name(&arguments[0])?, name(&arguments[1])?);
+    node.cluster.lead(row, &leader).await.map_err(|error| error.to_string())?;
+    Ok(Value::Done)
+}
+
+fn row_name(argument: &Argument) -> Result<&str, String> {
+    std::str::from_utf8(&argument.bytes).map_err(|_| "a row is UTF-8, as [[routes]] write it".to_owned())
+}
+
+/// The rows whose replicas are on their way to other nodes.
+pub(super) fn plans(node: &Node, _: &[Argument]) -> Result<Value, String> {
+    let rows = node.cluster.placements();
+    let moving = rows.iter().filter(|row| row.is_moving);
+    let plan = moving.map(|row| PlanRow {
+        range: row.buckets().to_owned(),
+        nodes: names(&row.nodes),
+        leaving: names(&row.leaving),
+    });
+    Ok(Value::Plans(plan.collect()))
+}
+
+fn names(nodes: &[NodeName]) -> Vec<String> {
+    nodes.iter().map(ToString::to_string).collect()
 }

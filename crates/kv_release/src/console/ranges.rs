@@ -10,11 +10,11 @@ use kv_raft::{Fsync, Leader, RangeState, RangeStatus, ReplicaStatus};
 
 pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let (local, now_ms) = (node.cluster.local(), now_ms());
-    let durable = local.ranges().iter().map(|range| {
+    let durable = local.ranges().into_iter().chain(local.meta_range()).map(|range| {
         let status = range.status();
         let (term, replicas) = (status.term, status.replicas.iter().map(replica_row).collect());
         let row = durable_row(status, now_ms);
-        if range.nodes().len() < 2 {
+        if !range.is_replicated() {
             return row;
         }
         let leader = match range.leader() {
@@ -51,7 +51,7 @@ fn replica_row(replica: &ReplicaStatus) -> ReplicaRow {
 fn durable_row(status: RangeStatus, now_ms: u64) -> RangeRow {
     let seconds_since = |ms: u64| now_ms.saturating_sub(ms) / 1_000;
     let (state, reason) = match (status.state, status.cannot_write) {
-        (RangeState::Loading, _) => ("loading", None),
+        (RangeState::Loading, reason) => ("loading", reason),
         (RangeState::Ready, None) => ("ready", None),
         (RangeState::Ready, Some(reason)) => ("read-only", Some(reason)),
         (RangeState::Following { leader: Some(_) }, _) => ("following", None),

@@ -1,6 +1,6 @@
 //! The value of an expression: as text for people, as JSON for scripts.
 
-use super::value::{Memory, Names, NodeRow, Peek, RangeRow, ReplicaRow, RouteRow, Status, Value};
+use super::value::{Memory, Names, NodeRow, Peek, PlanRow, RangeRow, ReplicaRow, RouteRow, Status, Value};
 use crate::output::counted;
 use kv_raft::format_bytes;
 use serde_json::{Value as Json, json};
@@ -19,6 +19,7 @@ impl Value {
             }
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
             Value::Routes(rows) => columns(rows.iter().map(route_cells)),
+            Value::Plans(rows) => plans_text(rows),
             Value::Ranges(rows) => ranges_text(rows),
             Value::Status(status) => columns(status_cells(status)),
             Value::Tree(tree) => format!("{tree:#}"),
@@ -42,6 +43,7 @@ impl Value {
             Value::NodeNames(names) => json!(names),
             Value::Nodes(rows) => json!(rows),
             Value::Routes(rows) => json!(rows),
+            Value::Plans(rows) => json!(rows),
             Value::Ranges(rows) => json!(rows),
             Value::Status(status) => json!(status),
             Value::Tree(tree) => json!(tree),
@@ -117,6 +119,20 @@ fn memory_text(memory: &Memory) -> String {
 }
 
 /// The rows as a table, and below it what is wrong.
+fn plans_text(rows: &[PlanRow]) -> String {
+    if rows.is_empty() {
+        return "none: all replicas are where they are to be".to_owned();
+    }
+    let line = |row: &PlanRow| {
+        let (nodes, leaving) = (row.nodes.join(", "), row.leaving.join(", "));
+        match row.leaving[..] {
+            [] => format!("{}: to {nodes}", row.range),
+            [..] => format!("{}: to {nodes}; on {leaving} until these have the data", row.range),
+        }
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
 fn ranges_text(rows: &[RangeRow]) -> String {
     if rows.is_empty() {
         return "none: no row of [[routes]] names this node".to_owned();

@@ -89,6 +89,23 @@ pub(crate) const COMMANDS: &[Command] = &[
     .example("Node.ping(:\"bar@127.0.0.1\")"),
     here("routes", "which node owns which buckets", nodes::routes),
     here("ranges", "what this node keeps on disk, and how far", ranges::ranges),
+    across_nodes(
+        "replicas ROW NODE [NODE] [NODE] [NODE] [NODE]",
+        "have the replicas of a row on one node, three or five, while it is used",
+        |node, arguments| Box::pin(nodes::replicas(node, arguments)),
+    )
+    .example("replicas ..m foo@10.0.0.1 bar@10.0.0.2 baz@10.0.0.3"),
+    across_nodes(
+        "move ROW to NODE [NODE] [NODE] [NODE] [NODE]",
+        "the same as replicas",
+        |node, arguments| Box::pin(nodes::move_row(node, arguments)),
+    )
+    .example("move n.. to foo@10.0.0.1"),
+    across_nodes("leader ROW NODE", "have a node lead a row of which it has a replica", |node, arguments| {
+        Box::pin(nodes::leader(node, arguments))
+    })
+    .example("leader ..m bar@10.0.0.2"),
+    here("plans", "the rows whose replicas are on their way to other nodes", nodes::plans),
     here(
         "snapshot",
         "begin a snapshot of each durable range of this node, and cut its log",

@@ -14,6 +14,7 @@ pub(crate) enum Value {
     NodeNames(Vec<String>),
     Nodes(Vec<NodeRow>),
     Routes(Vec<RouteRow>),
+    Plans(Vec<PlanRow>),
     Ranges(Vec<RangeRow>),
     Status(Status),
     Tree(otp::Tree),
@@ -75,6 +76,17 @@ pub(crate) struct RouteRow {
     pub(crate) nodes: Vec<String>,
     /// Whether the buckets are durable if the node has a data directory.
     pub(crate) durable: bool,
+}
+
+/// A row whose replicas are on their way to other nodes.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanRow {
+    /// The row as configured.
+    pub(crate) range: String,
+    /// The nodes that are to have replicas.
+    pub(crate) nodes: Vec<String>,
+    /// The nodes that have them until the others have the data.
+    pub(crate) leaving: Vec<String>,
 }
 
 /// One durable range, or one row whose buckets are volatile, of which only `range` and `state` are known.

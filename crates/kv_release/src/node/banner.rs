@@ -46,7 +46,7 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
 /// What holds of what is acknowledged.
 fn storage(local: &LocalNode) -> String {
     let volatile: Vec<&str> = local.volatile_rows().collect();
-    let (Some(data_dir), [range, ..]) = (local.data_dir(), local.ranges()) else {
+    let (Some(data_dir), Some(range)) = (local.data_dir(), local.ranges().first().copied()) else {
         return "volatile (in memory only; lost on exit)".to_owned();
     };
     let promise = match range.status().fsync {

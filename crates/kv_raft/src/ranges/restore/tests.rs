@@ -54,7 +54,7 @@ async fn ranges_start_with_what_was_restored_and_go_on() {
 
     let settings = RangesSettings { spans: alone(&spans), ..settings(&data_dir) };
     let ranges = Ranges::open(&settings).expect("opened");
-    let [low, high] = ranges.all() else { panic!("two ranges") };
+    let [low, high] = &ranges.all()[..] else { panic!("two ranges") };
     low.wait_until_loaded().await;
     high.wait_until_loaded().await;
     assert_eq!([read(low, "GET apple"), read(low, "HGET list milk")], ["1", "1"]);

@@ -77,7 +77,7 @@ impl Node {
         let (data_dir, owner) = (self.data_dir.clone(), identity.owner());
         let snapshots = Snapshots::new(text, data_dir, directory.into(), owner, disk.clone(), Arc::default());
         let span = identity.span.clone();
-        let range = Range::new(span, Box::default(), store, snapshots, Arc::default(), disk, Fsync::Always);
+        let range = Range::new(span, None, store, snapshots, Arc::default(), disk, Fsync::Always);
         let range = Arc::new(range);
         range.set_transaction_limits(TransactionLimits::default());
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };
@@ -165,7 +165,7 @@ fn files_now(directory: &Path) -> Files {
 /// Writes to a range, takes snapshots and starts it again, and notes what was acknowledged.
 async fn written_with(node: &Node, rng: &mut Rng) -> Vec<Moment> {
     let parent = TempDir::new_in(node.directory.path()).expect("a directory");
-    let (directory, _) = make_replica(parent.path(), &span("", None), 1, [1, 1]).expect("made");
+    let (directory, _) = make_replica(parent.path(), &span("", None), 1, 1).expect("made");
     let (mut contents, mut last) = (Contents::new(), 0);
     let mut moments = Vec::new();
     let mut running = node.start(&directory).await.expect("ready");

@@ -136,15 +136,8 @@ fn without_a_log(data_dir: &Path, waiting: &Arc<WaitingBytes>) -> Range {
         disk.clone(),
         Arc::default(),
     );
-    let range = Range::new(
-        span,
-        Box::default(),
-        Store::for_range(1, 1),
-        snapshots,
-        waiting.clone(),
-        disk,
-        Fsync::Always,
-    );
+    let range =
+        Range::new(span, None, Store::for_range(1, 1), snapshots, waiting.clone(), disk, Fsync::Always);
     range.set_ready();
     range
 }

@@ -10,7 +10,7 @@ use crate::{
     replica::renew::begin_log,
 };
 
-use std::os::unix::fs::symlink;
+use std::{collections::BTreeSet, os::unix::fs::symlink};
 
 const REPLICA: &str = "ranges/2-2/replica";
 
@@ -89,10 +89,9 @@ async fn where_a_directory_has_the_replica_of_another_nothing_is_made_in_its_pla
 async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_used_once() {
     let directory = filled().await;
     let ranges = directory.path().join("ranges");
-    let identity =
-        Identity { range: 7, replica: 9, ..read_replica(&ranges.join("2-2")).expect("read").expect("one") };
-    fs::rename(ranges.join("2-2"), ranges.join("7-9")).expect("renamed");
-    write_replica(&ranges.join("7-9"), &identity).expect("written");
+    let identity = Identity { range: 7, ..read_replica(&ranges.join("2-2")).expect("read").expect("one") };
+    fs::rename(ranges.join("2-2"), ranges.join("7-7")).expect("renamed");
+    write_replica(&ranges.join("7-7"), &identity).expect("written");
     fs::create_dir_all(ranges.join("3-3.part/log")).expect("made");
     fs::write(ranges.join("3-3.part/replica.part"), b"KVDB").expect("written");
     fs::create_dir(ranges.join("lost+found")).expect("made");
@@ -101,16 +100,16 @@ async fn what_a_kill_leaves_while_a_replica_is_made_is_no_replica_and_ids_are_us
     settings.spans[1] = ReplicaSpan::alone(span("n", Some("p")));
     Ranges::open(&settings).expect_err("another span");
     settings.spans[1] = ReplicaSpan::alone(span("n", None));
-    fs::remove_dir_all(ranges.join("7-9/log")).expect("removed");
+    fs::remove_dir_all(ranges.join("7-7/log")).expect("removed");
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
-    assert!(reason.ends_with(&format!("log is missing; {}", ways_out(&ranges.join("7-9")))), "{reason}");
+    assert!(reason.ends_with(&format!("log is missing; {}", ways_out(&ranges.join("7-7")))), "{reason}");
     // As the place looks where a disk is mounted, when it is not.
     for file in ["replica", "synced"] {
-        fs::remove_file(ranges.join("7-9").join(file)).expect("removed");
+        fs::remove_file(ranges.join("7-7").join(file)).expect("removed");
     }
     let RangeState::Stopped(reason) = second(&settings).await else { panic!("not stopped") };
-    assert!(reason.contains("7-9 is empty; mount the disk that it is on"), "{reason}");
-    fs::remove_dir(ranges.join("7-9")).expect("empty");
+    assert!(reason.contains("7-7 is empty; mount the disk that it is on"), "{reason}");
+    fs::remove_dir(ranges.join("7-7")).expect("empty");
     assert_eq!(second(&settings).await, RangeState::Ready);
     assert!(ranges.join("3-3/replica").exists() && !ranges.join("3-3.part").exists());
 }
@@ -361,16 +360,34 @@ async fn how_far_a_log_is_on_disk_is_noted_when_a_file_begins() {
     ranges.close().await;
 }
 
+/// Others may join a replica that is alone now. It must not be taken for one that has promised something.
+#[tokio::test]
+async fn a_replica_that_takes_the_place_of_a_lost_one_has_another_id() {
+    let directories = [(); 3].map(|()| TempDir::new().expect("a directory"));
+    let [first, second, restored] = directories.each_ref().map(TempDir::path);
+    let restore = Restore::begin(restored, "foo@127.0.0.1", &[span("", None)], 1, 0).expect("begun");
+    restore.finish().expect("restored");
+    for directory in [first, second, restored] {
+        open(directory).await.close().await;
+    }
+    let replica = |directory: &Path| read_replica(&directory.join("ranges/1-1")).expect("read").expect("one");
+    let ids = BTreeSet::from([first, second, restored].map(|directory| replica(directory).replica));
+    assert_eq!(ids.len(), 3, "{ids:?}");
+}
+
 /// The files have the names of those whose places they take, and whole records.
 #[tokio::test]
 async fn a_file_of_another_log_is_refused() {
     let (directory, other) = (filled_log().await, filled_log().await);
+    let replica = read_replica(&other.path().join("ranges/1-1")).expect("read").expect("one").replica;
     for (file, from) in log_files(directory.path()).into_iter().zip(log_files(other.path())) {
         let bytes = fs::read(&file).expect("a file");
         fs::copy(from, &file).expect("replaced");
         let reason = stopped(directory.path()).await;
-        let expected =
-            format!("{} is a file of the log of another replica, 1-1; put the one back", file.display());
+        let expected = format!(
+            "{} is a file of the log of another replica, 1-{replica}; put the one back",
+            file.display()
+        );
         assert!(reason.starts_with(&expected), "{reason}");
         fs::write(&file, bytes).expect("put back");
     }

@@ -28,7 +28,7 @@ async fn all_ranges_of_a_node_share_its_memory() {
     let spans = alone(&[span("", Some("m")), span("m", None)]);
     let settings = RangesSettings { spans, ..settings(directory.path()) };
     let ranges = open_with(&settings).await;
-    let [one, other] = ranges.all() else { panic!("two ranges") };
+    let [one, other] = &ranges.all()[..] else { panic!("two ranges") };
     let before = settings.budget.used();
     write(one, &format!("SET a {}", "x".repeat(100_000))).await.expect("written");
     assert!(settings.budget.used() >= before + 100_000);

@@ -157,7 +157,7 @@ async fn a_fifo_in_the_place_of_a_file_does_not_hold_the_running_node_up() {
         let ranges = open(data_dir.path()).await;
         fs::remove_file(data_dir.path().join("node")).expect("removed");
         put(Fifo, &data_dir.path().join(path));
-        let running = ranges.data_dir.clone();
+        let running = ranges.shared.data_dir.clone();
         assert_eq!(in_time(move || running.keep()).is_ok(), is_made_again, "{path}");
         write(&ranges.all()[0], "SET c 1").await.expect("written");
         timeout(TIMEOUT, ranges.close()).await.expect("it waits for nothing");

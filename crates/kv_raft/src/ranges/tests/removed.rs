@@ -188,7 +188,7 @@ async fn a_range_stops_when_another_process_takes_its_data_directory() {
     let mut whole = range.freeze().expect("no other copy");
     let before = snapshots(directory.path());
     let disk = &range.snapshots.disk;
-    let written = files::write(&replica, &ranges.data_dir, disk, &position, &header, &mut whole);
+    let written = files::write(&replica, &ranges.shared.data_dir, disk, &position, &header, &mut whole);
     assert!(matches!(written, Err(files::NotWritten::Files(_))), "{written:?}");
     assert_eq!(snapshots(directory.path()), before);
     ranges.close().await;

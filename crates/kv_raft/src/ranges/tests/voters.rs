@@ -1,7 +1,15 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
+mod disk;
+mod snapshots;
+
 use super::*;
-use crate::{limits::QUORUM_WAIT, range::leader::Leader};
+use crate::{
+    consensus::frame::{self, Body, Call, Envelope},
+    limits::{HEARTBEAT, LEASE, QUORUM_WAIT},
+    log::encoding::Vote,
+    range::leader::Leader,
+};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +22,9 @@ use std::{
 };
 use tokio::time::timeout;
 
-const NODES: [&str; 3] = ["foo@a", "bar@b", "baz@c"];
+pub(super) const NODES: [&str; 5] = ["foo@a", "bar@b", "baz@c", "qux@d", "quux@e"];
+/// Those that have replicas from the start.
+const MEMBERS: [&str; 3] = [NODES[0], NODES[1], NODES[2]];
 
 /// What carries the frames of all nodes.
 #[derive(Debug, Default)]
@@ -22,6 +32,8 @@ struct Network {
     nodes: Mutex<BTreeMap<String, Weak<Ranges>>>,
     /// From which node to which nothing gets through.
     cut: Mutex<BTreeSet<(String, String)>>,
+    /// How long a frame takes.
+    delay: Mutex<Duration>,
 }
 
 /// The network as one node sees it.
@@ -36,34 +48,49 @@ impl SendFrame for Link {
         if self.network.cut.lock().contains(&(self.from.clone(), node.to_owned())) {
             return;
         }
-        let receiver = self.network.nodes.lock().get(node).and_then(Weak::upgrade);
-        if let Some(receiver) = receiver {
-            receiver.receive(&self.from, frame);
+        let Some(receiver) = self.network.nodes.lock().get(node).cloned() else { return };
+        let (from, delay) = (self.from.clone(), *self.network.delay.lock());
+        let deliver = move || {
+            if let Some(receiver) = receiver.upgrade() {
+                receiver.receive(&from, frame);
+            }
+        };
+        if delay.is_zero() {
+            return deliver();
         }
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            deliver();
+        });
     }
 }
 
-/// Three nodes, each with a data directory.
-struct Nodes {
+/// Nodes, each with a data directory, the first three of which run from the start.
+pub(super) struct Nodes {
     network: Arc<Network>,
-    directories: [Mutex<TempDir>; 3],
-    running: [Mutex<Option<Arc<Ranges>>>; 3],
+    pub(super) directories: [Mutex<TempDir>; 5],
+    pub(super) running: [Mutex<Option<Arc<Ranges>>>; 5],
 }
 
 impl Nodes {
-    fn start() -> Nodes {
-        let directories = [(); 3].map(|()| Mutex::new(TempDir::new().expect("a directory")));
+    pub(super) fn start() -> Nodes {
+        let directories = [(); 5].map(|()| Mutex::new(TempDir::new().expect("a directory")));
         let nodes = Nodes { network: Arc::default(), directories, running: Default::default() };
         (0..3).for_each(|node| nodes.open(node));
         nodes
     }
 
     fn open(&self, node: usize) {
+        let placement = Some(Placement::on(MEMBERS.map(Arc::from)));
+        self.open_with(node, vec![ReplicaSpan { span: span("", None), placement, may_be_new: true }]);
+    }
+
+    /// Opens a node whose settings have these ranges.
+    pub(super) fn open_with(&self, node: usize, spans: Vec<ReplicaSpan>) {
         let (from, network) = (NODES[node].to_owned(), self.network.clone());
-        let row = ReplicaSpan { span: span("", None), nodes: NODES.map(Arc::from).into() };
         let settings = RangesSettings {
             node: NODES[node].into(),
-            spans: vec![row],
+            spans,
             carrier: Arc::new(Link { from, network }),
             ..settings(self.directories[node].lock().path())
         };
@@ -72,7 +99,7 @@ impl Nodes {
         *self.running[node].lock() = Some(ranges);
     }
 
-    async fn close(&self, node: usize) {
+    pub(super) async fn close(&self, node: usize) {
         let ranges = self.running[node].lock().take().expect("running");
         ranges.close().await;
         // Its directory can be opened again when nobody uses it any more.
@@ -82,7 +109,7 @@ impl Nodes {
     }
 
     /// As a `kill -9` would leave it: what it has on disk now is what it has when it is opened again.
-    async fn kill(&self, node: usize) {
+    pub(super) async fn kill(&self, node: usize) {
         self.isolate(node, true);
         let killed = killed(self.directories[node].lock().path());
         self.close(node).await;
@@ -97,9 +124,9 @@ impl Nodes {
     }
 
     /// Cuts all links of a node, or restores them.
-    fn isolate(&self, node: usize, is_cut: bool) {
+    pub(super) fn isolate(&self, node: usize, is_cut: bool) {
         let mut cut = self.network.cut.lock();
-        for other in (0..3).filter(|other| *other != node) {
+        for other in (0..NODES.len()).filter(|other| *other != node) {
             for pair in [(node, other), (other, node)] {
                 let pair = (NODES[pair.0].to_owned(), NODES[pair.1].to_owned());
                 if is_cut {
@@ -111,12 +138,19 @@ impl Nodes {
         }
     }
 
-    fn range(&self, node: usize) -> Arc<Range> {
+    pub(super) fn range(&self, node: usize) -> Arc<Range> {
         self.running[node].lock().as_ref().expect("running").all()[0].clone()
     }
 
+    fn transport(&self, node: usize) -> Arc<Transport> {
+        self.running[node].lock().as_ref().expect("running").open.read()[0]
+            .transport
+            .clone()
+            .expect("several")
+    }
+
     /// Waits until one of these nodes leads.
-    async fn leader_of(&self, among: &[usize]) -> usize {
+    pub(super) async fn leader_of(&self, among: &[usize]) -> usize {
         let began = Instant::now();
         loop {
             let leads = |node: &&usize| self.range(**node).leader() == Leader::Here;
@@ -129,7 +163,7 @@ impl Nodes {
     }
 
     /// Writes at the leader among these nodes, whoever that is, until it is acknowledged.
-    async fn write(&self, among: &[usize], line: &str) -> usize {
+    pub(super) async fn write(&self, among: &[usize], line: &str) -> usize {
         loop {
             let leader = self.leader_of(among).await;
             match write(&self.range(leader), line).await {
@@ -153,7 +187,9 @@ impl Nodes {
     /// Waits until a node knows that the replicas of all three, and no others, are the voters.
     async fn wait_for_voters(&self, node: usize) {
         let running = self.running.iter().filter_map(|running| running.lock().clone());
-        let mut replicas: Vec<_> = running.map(|ranges| ranges.transports[0].replica).collect();
+        let mut replicas: Vec<_> = running
+            .map(|ranges| ranges.open.read()[0].transport.as_ref().expect("several").replica)
+            .collect();
         replicas.sort_unstable();
         let voters = || self.range(node).progress.position().map(|position| position.voters);
         let began = Instant::now();
@@ -197,34 +233,13 @@ async fn a_leader_without_a_majority_serves_nothing() {
     // It does not know yet, so this waits for the others.
     let unknown = write(&nodes.range(leader), "SET a unknown").await;
     assert_eq!(unknown, Err(RangeError::Unknown { range: "..".into() }));
-    let none = RangeError::NoLeader { range: "..".into(), needs: 2, nodes: NODES.join(", ").into() };
+    let none = RangeError::NoLeader { range: "..".into(), needs: 2, nodes: MEMBERS.join(", ").into() };
     assert_eq!(nodes.range(leader).may_read(), Err(none.clone()));
     assert_eq!(write(&nodes.range(leader), "SET a refused").await, Err(none));
     let second = nodes.write(&others(leader), "SET a new").await;
     nodes.isolate(leader, false);
     nodes.catch_up(leader, second).await;
     assert_eq!(stored(&nodes.range(leader), "GET a"), "new");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_that_was_away_gets_the_snapshot_when_the_log_begins_behind_it() {
-    let nodes = Nodes::start();
-    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
-    let away = others(leader)[0];
-    nodes.kill(away).await;
-    for number in 0..crate::limits::KEPT_ENTRIES + 50 {
-        nodes.write(&[leader], &format!("HSET h f{number} {number}")).await;
-    }
-    nodes.range(leader).take_snapshot().await.expect("taken");
-    nodes.open(away);
-    nodes.catch_up(away, leader).await;
-    assert_eq!(stored(&nodes.range(away), "HLEN h"), format!("Number({})", crate::limits::KEPT_ENTRIES + 50));
-    // It goes on from there when it begins again.
-    nodes.kill(away).await;
-    nodes.open(away);
-    nodes.write(&[leader], "SET b 1").await;
-    nodes.catch_up(away, leader).await;
-    assert_eq!(stored(&nodes.range(away), "GET a"), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,7 +288,7 @@ async fn a_range_of_one_replica_becomes_one_of_three_while_it_is_used() {
 async fn a_leader_that_ends_hands_over_to_a_replica_that_has_all_entries() {
     let nodes = Nodes::start();
     let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
-    nodes.range(leader).hand_over().await;
+    nodes.range(leader).hand_over(None).await;
     nodes.close(leader).await;
     // Requests wait for no longer.
     let others = others(leader);
@@ -314,6 +329,26 @@ async fn a_replica_that_loads_is_not_taken_for_a_new_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_node_joins_with_an_empty_disk_although_the_others_begin_again_at_the_same_time() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    for number in 0..2_000 {
+        nodes.write(&[leader], &format!("SET b{number} 1")).await;
+    }
+    for node in others(leader) {
+        nodes.catch_up(node, leader).await;
+    }
+    // It has the least name, and would name the members of a new range.
+    nodes.wipe(1).await;
+    nodes.close(0).await;
+    nodes.close(2).await;
+    (0..3).for_each(|node| nodes.open(node));
+    let leader = nodes.leader_of(&[0, 2]).await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "1");
+    nodes.wait_for_voters(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_only_voter_serves_while_it_waits_for_the_others_and_takes_them_in_later() {
     let nodes = Nodes::start();
     alone_on(&nodes, 1, 1).await;
@@ -341,15 +376,51 @@ async fn a_majority_begins_again_without_the_last_leader() {
     assert_eq!(read(&nodes.range(next), "GET a"), "1");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_followers_are_far_away_has_a_lease_although_nobody_writes() {
+    let nodes = Nodes::start();
+    *nodes.network.delay.lock() = HEARTBEAT * 3 / 4;
+    let leader = nodes.write(&[0, 1, 2], "SET a 1").await;
+    tokio::time::sleep(LEASE).await;
+    let began = Instant::now();
+    while began.elapsed() < LEASE {
+        assert_eq!(nodes.range(leader).may_read(), Ok(()), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_frame_of_a_replica_that_was_does_not_hide_the_one_that_took_its_place() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    let [receiver, sender] = [0, 1].map(|node| nodes.transport(node));
+    let is_known = || receiver.node_of(sender.replica).is_some();
+    while !is_known() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let late = |body: &Body<'_>| {
+        let frame = frame::encode(Envelope { to: receiver.replica, from: 1 }, body);
+        receiver.receive_frame(NODES[1], frame);
+    };
+    let vote = Vote { term: 1, replica: 1, is_committed: true };
+    late(&Body::Call { id: 0, call: Call::TakeOver { vote } });
+    assert!(is_known());
+    late(&Body::Hello { start: b"", end: None, has_members: true, wants_reply: false });
+    assert!(!is_known());
+    let began = Instant::now();
+    while !is_known() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not say hello again");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[test]
 fn a_slow_disk_has_replicas_wait_for_longer_before_they_call_an_election() {
     let milliseconds = Duration::from_millis;
-    let election = |lease, longest_delay| ElectionTimes {
-        lease: milliseconds(lease),
-        longest_delay: milliseconds(longest_delay),
-    };
-    assert_eq!(election_for(milliseconds(40)), election(800, 400));
-    assert_eq!(election_for(milliseconds(80)), election(1_600, 800));
+    for (sync, lease, longest_delay) in [(40, 800, 400), (80, 1_600, 800)] {
+        let [sync, lease, longest_delay] = [sync, lease, longest_delay].map(milliseconds);
+        assert_eq!(election_for(sync), ElectionTimes { lease, longest_delay, sync });
+    }
 }
 
 /// Seconds of faults; `KV_REPLICA_FAULTS` says otherwise.

@@ -87,7 +87,7 @@ fn check_saving(session: &RespSession) -> Result<bool, SessionError> {
 }
 
 fn check_durable(session: &RespSession) -> Result<(), SessionError> {
-    match session.context.cluster.local().ranges() {
+    match session.context.cluster.local().ranges()[..] {
         [] => Err(SessionError::reply(VOLATILE)),
         [..] => Ok(()),
     }

@@ -145,7 +145,7 @@ fn code(error: &Error) -> &'static str {
             }
             RangeFailureKind::CannotWrite => "MISCONF",
             RangeFailureKind::Several => "CROSSSLOT",
-            RangeFailureKind::TooLarge | RangeFailureKind::Unknown => "ERR",
+            RangeFailureKind::TooLarge | RangeFailureKind::Unknown | RangeFailureKind::Invalid => "ERR",
         },
         Error::LinkLost { .. }
         | Error::NoReply { .. }
@@ -158,6 +158,7 @@ fn code(error: &Error) -> &'static str {
         | Error::UnexpectedNodeReply { .. }
         | Error::UnexpectedReply
         | Error::Refused(_)
+        | Error::RowMissing { .. }
         | Error::NoRoute { .. }
         | Error::UnknownNode { .. }
         | Error::DataDir(_)

@@ -1,0 +1,152 @@
+//! Where the replicas of rows are to be, and how this node follows that: it makes replicas that are to be
+//! here, and removes those that have left.
+
+use crate::{
+    cluster::Cluster,
+    error::{Error, RangeFailure, RangeFailureKind},
+    limits::PLACEMENT_PAUSE,
+    link::node_query::NodeQuery,
+    local::rows::Placed,
+    node_name::NodeName,
+    replicas::Replicas,
+    routing::placement::{PlacedRow, PlacementTable, TableChange},
+};
+use otp::Stop;
+use tokio::time::{MissedTickBehavior, interval};
+
+impl Cluster {
+    /// The rows with replicas, that of the meta group first, as far as this node knows.
+    pub fn placements(&self) -> Vec<PlacedRow> {
+        self.local.replicated.table.borrow().rows.clone()
+    }
+
+    /// Has a row have its replicas on these nodes: one, three or five. It is done step by step, while the row
+    /// is used.
+    pub async fn place(&self, buckets: &str, nodes: Vec<NodeName>) -> Result<(), Error> {
+        let before = self.find_row(buckets)?;
+        for node in nodes.iter().filter(|node| !before.has(node)) {
+            let peer = self.peer_index(node)?;
+            self.query_node(peer, &NodeQuery::MayHaveReplicas).done().await?;
+        }
+        self.change(TableChange::Place { buckets: before.buckets().into(), nodes }).await?;
+        self.learn_placements().await
+    }
+
+    /// Has this node lead a row, which is to have a replica of it.
+    pub async fn lead(&self, buckets: &str, node: &NodeName) -> Result<(), Error> {
+        let row = self.find_row(buckets)?;
+        let replicas = self.all_replicas().find(|replicas| replicas.row().is_like(&row));
+        let no_row = || invalid(format!("the configuration of this node has no row {buckets:?}"));
+        let replicas = replicas.ok_or_else(no_row)?;
+        let range = (!row.is_meta()).then(|| replicas.first_name());
+        self.query_leader(replicas, &NodeQuery::HandOver { range, to: node.clone() }).await?.done().await
+    }
+
+    fn find_row(&self, buckets: &str) -> Result<PlacedRow, Error> {
+        let table = self.local.replicated.table.borrow();
+        if table.rows.is_empty() {
+            return Err(invalid(
+                "no row has replicas: name three nodes in one of [[routes]], and start them",
+            ));
+        }
+        table.find(buckets).cloned().map_err(invalid)
+    }
+
+    /// The replicas of each row, those of the meta group first.
+    fn all_replicas(&self) -> impl Iterator<Item = &Replicas> {
+        self.meta.iter().map(|meta| &**meta).chain(&*self.replicas)
+    }
+
+    async fn change(&self, change: TableChange) -> Result<(), Error> {
+        let Some(meta) = &self.meta else { return Ok(()) };
+        self.query_leader(meta, &NodeQuery::ChangePlacements { change }).await?.done().await
+    }
+
+    /// Follows the table of the meta group until the node stops.
+    pub(super) async fn follow_placements(self, stop: Stop) -> Result<(), String> {
+        let mut ticks = interval(PLACEMENT_PAUSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = None;
+        let follow = async {
+            loop {
+                ticks.tick().await;
+                let problem = self.follow_once().await.err().map(|error| error.to_string());
+                if problem != last
+                    && let Some(problem) = &problem
+                {
+                    tracing::warn!(problem, "the placement of replicas is not followed; trying again");
+                }
+                last = problem;
+            }
+        };
+        stop.run_until_cancelled(follow).await;
+        Ok(())
+    }
+
+    async fn follow_once(&self) -> Result<(), Error> {
+        self.follow_table(None).await?;
+        if self.meta.as_ref().is_some_and(|meta| meta.served_here().is_some()) {
+            self.local.add_missing_rows().await?;
+        }
+        self.learn_placements().await?;
+        for row in self.local.replicated.all() {
+            let Placed { row, here: Some(range) } = row.placed() else { continue };
+            if row.is_moving && range.settled() == Some(row.placement()) {
+                self.change(TableChange::Settle { row: row.clone() }).await?;
+                self.learn_placements().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the newest table, and follows it.
+    async fn learn_placements(&self) -> Result<(), Error> {
+        let Some(meta) = &self.meta else { return Ok(()) };
+        let epoch = self.local.replicated.table.borrow().epoch;
+        let learned = match self.query_leader(meta, &NodeQuery::Placements { epoch }).await {
+            Ok(pending) => pending.placements().await?,
+            // Who has a replica knows its leader from that; there is none for now.
+            Err(Error::Range(RangeFailure { kind: RangeFailureKind::NoLeader, .. })) => None,
+            Err(error) => return Err(error),
+        };
+        self.follow_table(learned).await
+    }
+
+    /// Makes the replicas that are to be here by the newest table, and removes those that have left.
+    async fn follow_table(&self, learned: Option<PlacementTable>) -> Result<(), Error> {
+        let _following = self.following.lock().await;
+        let known = &self.local.replicated.table;
+        let epoch = known.borrow().epoch;
+        if let Some(table) = learned.filter(|table| table.epoch > epoch) {
+            self.local.save_table(&table)?;
+            known.send_replace(table);
+        }
+        let table = known.borrow().clone();
+        for replicated in self.local.replicated.all() {
+            let placed = replicated.placed();
+            let Some(row) = table.row_like(&placed.row) else { continue };
+            let is_here = row.has(&self.local.name);
+            if *row == placed.row && is_here == placed.here.is_some() {
+                continue;
+            }
+            let here = match (&placed.here, is_here) {
+                (Some(range), true) => {
+                    self.local.set_placement(range, row);
+                    Some(range.clone())
+                }
+                (None, true) => Some(self.local.clone().add_replica(row.clone()).await?),
+                (_, false) => None,
+            };
+            let left = placed.here.clone().filter(|_| !is_here);
+            replicated.place(Placed { here, row: row.clone() });
+            if let Some(range) = left {
+                self.local.remove_replica(&range).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn invalid(problem: impl Into<Box<str>>) -> Error {
+    Error::Range(RangeFailure::new(RangeFailureKind::Invalid, problem))
+}

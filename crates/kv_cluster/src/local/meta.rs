@@ -1,0 +1,243 @@
+//! The meta group on this node: a range without buckets whose store keeps the table of placements. Its leader
+//! changes the table, one change at a time; each node saves the newest that it has learned, and begins with
+//! that.
+
+use super::LocalNode;
+use crate::{
+    error::{Error, ProtocolError, RangeFailure, RangeFailureKind},
+    limits::TABLE_BYTES,
+    link::{
+        codec,
+        node_query::{NodeQuery, NodeReply},
+    },
+    node_name::NodeName,
+    routing::{
+        Routes,
+        placement::{PlacedRow, PlacementTable, TableChange},
+    },
+};
+use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
+use kv_raft::{ProposalOutcome, Range, RangeReply, Ranges};
+use std::{ops::ControlFlow::Continue, path::Path, sync::Arc};
+use tokio::task::spawn_blocking;
+
+/// The bucket of the meta group, and its key that has the table.
+const BUCKET: &[u8] = b"meta";
+const TABLE: &[u8] = b"table";
+/// Who watches that bucket while it is changed.
+const WATCHER: Watcher = Watcher { link: 0, connection: u64::MAX };
+
+/// The table with which a node begins: that which it has saved, with the rows that only its configuration
+/// has, in the order of their names.
+pub(crate) fn first_table(data_dir: Option<&Path>, routes: &Routes) -> Result<PlacementTable, Error> {
+    let configured = PlacementTable::of(routes).unwrap_or_default();
+    let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
+    let saved = data_dir.map(Ranges::read_table).transpose().map_err(|error| failed(&error))?.flatten();
+    let Some(saved) = saved else { return Ok(configured) };
+    let mut table = decode(&saved).map_err(|error| failed(&error))?;
+    if let [.., lost] = &table.missing_in(&configured)[..] {
+        return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
+    }
+    table.rows.extend(configured.missing_in(&table));
+    table.sort();
+    Ok(table)
+}
+
+fn decode(bytes: &[u8]) -> Result<PlacementTable, RangeFailure> {
+    let unreadable = |error: ProtocolError| {
+        let message = format!("the table of placements cannot be read: {}", error.0);
+        RangeFailure::new(RangeFailureKind::Stopped, message)
+    };
+    codec::decode_whole::<_, TABLE_BYTES>(bytes).map_err(unreadable)
+}
+
+impl LocalNode {
+    /// The meta group's replica on this node, if it has one.
+    pub fn meta_range(&self) -> Option<&Arc<Range>> {
+        self.replicated.meta.as_ref()?.placed().here.as_ref()
+    }
+
+    /// The meta group, if this node leads it.
+    fn led_meta(&self) -> Result<&Arc<Range>, RangeFailure> {
+        let no_replica =
+            || RangeFailure::new(RangeFailureKind::NoLeader, "this node does not keep the table");
+        let range = self.meta_range().ok_or_else(no_replica)?;
+        range.may_read()?;
+        Ok(range)
+    }
+
+    /// The table, if this node leads the meta group; `None` if there is none yet.
+    fn kept_table(&self) -> Result<Option<PlacementTable>, RangeFailure> {
+        let range = self.led_meta()?;
+        let mut kept = None;
+        range.store().read(&[Request::new(BUCKET, Op::Get { key: TABLE })], range.clock(now_ms()), |reply| {
+            if let Reply::Value(value) = reply {
+                kept = Some(decode(value));
+            }
+            Continue(())
+        });
+        kept.transpose()
+    }
+
+    /// The reply to [`NodeQuery::Placements`].
+    pub(crate) fn placements_since(&self, epoch: u64) -> Result<NodeReply, RangeFailure> {
+        let kept = self.kept_table()?.filter(|table| table.epoch > epoch);
+        Ok(kept.map_or(NodeReply::Done, NodeReply::Placements))
+    }
+
+    /// The rows that this node knows, and the table has not: those of its configuration.
+    fn missing_rows(&self, kept: &PlacementTable) -> Vec<PlacedRow> {
+        self.replicated.table.borrow().missing_in(kept)
+    }
+
+    /// As the leader of the meta group, changes the table, unless that cannot be. Rows that it has not yet
+    /// are added in any case.
+    pub(crate) async fn change_table(&self, change: Option<&TableChange>) -> Result<(), RangeFailure> {
+        let _changing = self.replicated.changing.lock().await;
+        let range = self.led_meta()?;
+        let request = |op| [Request::new(BUCKET, op)];
+        let (_, ticket) = range.propose(&request(Op::Watch { watcher: WATCHER }))?;
+        let Some(RangeReply::Reply(Reply::Number(version))) = ticket.await?.next_reply() else {
+            return Err(RangeFailure::new(
+                RangeFailureKind::Behind,
+                "the table cannot be watched; try again",
+            ));
+        };
+        let kept = self.kept_table()?.unwrap_or_default();
+        let invalid = |problem: String| RangeFailure::new(RangeFailureKind::Invalid, problem);
+        let mut next = kept.clone();
+        next.rows.extend(self.missing_rows(&kept));
+        if let Some(change) = change {
+            next.change(change).map_err(invalid)?;
+        }
+        if next != kept {
+            next.epoch += 1;
+            let mut value = Vec::new();
+            codec::encode(&mut value, &next);
+            let put = Op::Put { key: TABLE, value: &value };
+            let requests = [Op::Create, put].map(|op| Request::new(BUCKET, op));
+            let watched = (FullName::new(BUCKET), version.cast_unsigned());
+            let replies = range.transact(&[watched], &requests)?.await?;
+            if *replies.outcome() != ProposalOutcome::Executed {
+                let message = "the table was changed by another node meanwhile; try again";
+                return Err(RangeFailure::new(RangeFailureKind::Behind, message));
+            }
+            tracing::info!(epoch = next.epoch, ?change, "the placement of replicas has changed");
+        }
+        drop(range.propose(&request(Op::Unwatch { watcher: WATCHER })));
+        Ok(())
+    }
+
+    /// As the leader of the meta group, adds the rows that the table has not, and this node knows: those of
+    /// its configuration.
+    pub(crate) async fn add_missing_rows(&self) -> Result<(), RangeFailure> {
+        match self.missing_rows(&self.kept_table()?.unwrap_or_default())[..] {
+            [] => Ok(()),
+            [..] => self.change_table(None).await,
+        }
+    }
+
+    /// As the leader of a range with replicas, or of the meta group, has another node lead it.
+    async fn hand_over_range(&self, range: Option<&[u8]>, to: &NodeName) -> Result<(), RangeFailure> {
+        let rows = &self.replicated;
+        let row = match range {
+            None => rows.meta.as_ref(),
+            Some(first_name) => rows.rows.iter().find(|row| row.begins_with(first_name)),
+        };
+        let no_replica =
+            || RangeFailure::new(RangeFailureKind::NoLeader, "this node has no replica of the range");
+        let (row, range) = row.and_then(|row| Some((row, row.here()?))).ok_or_else(no_replica)?;
+        range.may_read()?;
+        let invalid = |problem| RangeFailure::new(RangeFailureKind::Invalid, problem);
+        if *to == self.name {
+            return Ok(());
+        }
+        let row = &row.placed().row;
+        if !row.nodes.contains(to) {
+            let (row, nodes) = (row.buckets(), row.node_names());
+            return Err(invalid(format!("node {to} has no replica of {row}: it is on {nodes}")));
+        }
+        match range.hand_over(Some(to.as_str())).await {
+            true => Ok(()),
+            false => {
+                // If yet another one leads, that is asked.
+                range.may_read()?;
+                Err(invalid(format!(
+                    "node {to} does not lead {}: it does not have all entries yet, or does not answer",
+                    row.buckets()
+                )))
+            }
+        }
+    }
+
+    /// Saves the table, so that this node begins with it.
+    pub(crate) fn save_table(&self, table: &PlacementTable) -> Result<(), Error> {
+        let Some(ranges) = &self.ranges else { return Ok(()) };
+        let mut bytes = Vec::new();
+        codec::encode(&mut bytes, table);
+        ranges.save_table(&bytes).map_err(|error| Error::DataDir(error.to_string()))
+    }
+
+    /// The reply to [`NodeQuery::MayHaveReplicas`].
+    pub(crate) fn may_have_replicas(&self) -> NodeReply {
+        match self.data_dir() {
+            Some(_) => NodeReply::Done,
+            None => NodeReply::Failed(RangeFailure::new(
+                RangeFailureKind::Invalid,
+                format!("node {0} has no data_dir: give it one, such as data_dir = \"data/{0}\"", self.name),
+            )),
+        }
+    }
+
+    /// Makes an empty replica of a row.
+    pub(crate) async fn add_replica(self: Arc<Self>, row: PlacedRow) -> Result<Arc<Range>, Error> {
+        let add = move || {
+            let Some(ranges) = &self.ranges else {
+                return Err(Error::NoDataDir { node: self.name.shared(), row: row.buckets().into() });
+            };
+            ranges.add(&row.replica(false)).map_err(|error| Error::DataDir(error.to_string()))
+        };
+        let panicked = |_| Err(Error::DataDir("its thread panicked, and the log says where".into()));
+        spawn_blocking(add).await.unwrap_or_else(panicked)
+    }
+
+    /// Changes where the replicas of a range of this node are.
+    pub(crate) fn set_placement(&self, range: &Arc<Range>, row: &PlacedRow) {
+        if let Some(ranges) = &self.ranges {
+            ranges.set_placement(range, &row.placement());
+        }
+    }
+
+    /// Ends a replica of this node, and removes its data.
+    pub(crate) async fn remove_replica(&self, range: &Arc<Range>) -> Result<(), Error> {
+        let Some(ranges) = &self.ranges else { return Ok(()) };
+        ranges.remove(range).await.map_err(|error| Error::DataDir(error.to_string()))
+    }
+}
+
+/// The reply to a query that takes a while; `None` to any other.
+pub(crate) fn reply_later(
+    local: &Arc<LocalNode>,
+    query: &NodeQuery<'_>,
+) -> Option<impl Future<Output = NodeReply> + Send + 'static> {
+    let (local, query) = (
+        local.clone(),
+        match query {
+            NodeQuery::ChangePlacements { change } => Later::Change(change.clone()),
+            NodeQuery::HandOver { range, to } => Later::HandOver(range.map(Box::from), to.clone()),
+            _ => return None,
+        },
+    );
+    Some(async move {
+        let done = match query {
+            Later::Change(change) => local.change_table(Some(&change)).await,
+            Later::HandOver(range, to) => local.hand_over_range(range.as_deref(), &to).await,
+        };
+        done.map_or_else(NodeReply::Failed, |()| NodeReply::Done)
+    })
+}
+
+enum Later {
+    Change(TableChange),
+    HandOver(Option<Box<[u8]>>, NodeName),
+}

@@ -1,0 +1,291 @@
+//! Where the replicas of each row are. The meta group, a range without buckets, keeps this table, and all
+//! nodes follow it: what the configuration says of a row's nodes is only what the table begins with.
+//!
+//! A change names the nodes that a row is to have. Those that it had before leave when the replicas of the
+//! new ones have all data and are the only members; until then requests may be served by any of both.
+
+use crate::{
+    node_name::NodeName,
+    routing::{Route, Routes, range::NameRange},
+};
+use kv_raft::{Placement, ReplicaSpan, Span};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// The rows whose replicas the meta group places, and those of the group itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlacementTable {
+    /// How often it has been changed; 0 while only the configuration is known.
+    pub(crate) epoch: u64,
+    /// The first one is the meta group.
+    pub(crate) rows: Vec<PlacedRow>,
+}
+
+/// The nodes of one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacedRow {
+    buckets: Box<str>,
+    pub(super) range: NameRange,
+    /// The nodes that are to have replicas, in the order of their names.
+    pub nodes: Box<[NodeName]>,
+    /// The nodes whose replicas go when those of the others have the data.
+    pub leaving: Box<[NodeName]>,
+    /// Whether the replicas are still on their way.
+    pub is_moving: bool,
+}
+
+/// A change of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum TableChange {
+    /// The row is to have its replicas on these nodes.
+    Place { buckets: Box<str>, nodes: Vec<NodeName> },
+    /// The replicas of the row are where they are to be, and nowhere else.
+    Settle { row: PlacedRow },
+}
+
+/// The name of the row of the meta group.
+pub(crate) const META: &str = "meta";
+/// The most nodes that the configuration gives the meta group.
+const META_NODES: usize = 3;
+
+impl PlacedRow {
+    fn of(route: &Route) -> PlacedRow {
+        let (buckets, nodes) = (route.buckets.as_str().into(), route.nodes.clone());
+        PlacedRow { buckets, range: route.range.clone(), nodes, leaving: Box::default(), is_moving: false }
+    }
+
+    /// The names, as the configuration writes them.
+    pub fn buckets(&self) -> &str {
+        &self.buckets
+    }
+
+    /// Whether it is the row of the meta group.
+    pub fn is_meta(&self) -> bool {
+        !self.span().has_names()
+    }
+
+    /// The first of its names.
+    pub(crate) fn first_name(&self) -> &[u8] {
+        &self.range.start
+    }
+
+    /// Whether both are of the same names.
+    pub(crate) fn is_like(&self, other: &PlacedRow) -> bool {
+        self.range == other.range
+    }
+
+    /// The names of its nodes.
+    pub(crate) fn node_names(&self) -> String {
+        self.nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The nodes that have replicas, or will.
+    pub(crate) fn all_nodes(&self) -> impl Iterator<Item = &NodeName> {
+        self.nodes.iter().chain(&self.leaving)
+    }
+
+    /// Whether the node has a replica, or will.
+    pub(crate) fn has(&self, node: &NodeName) -> bool {
+        self.all_nodes().any(|other| other == node)
+    }
+
+    pub(crate) fn span(&self) -> Span {
+        let NameRange { start, end } = &self.range;
+        Span { start: start.clone(), end: end.clone(), text: self.buckets.clone() }
+    }
+
+    pub(crate) fn placement(&self) -> Placement {
+        let shared = |nodes: &[NodeName]| nodes.iter().map(NodeName::shared).collect::<Arc<[_]>>();
+        Placement { nodes: shared(&self.nodes), leaving: shared(&self.leaving) }
+    }
+
+    /// The replica of a node.
+    pub(crate) fn replica(&self, may_be_new: bool) -> ReplicaSpan {
+        ReplicaSpan { span: self.span(), placement: Some(self.placement()), may_be_new }
+    }
+
+    /// Gives it other nodes.
+    fn place(&mut self, mut nodes: Vec<NodeName>) -> Result<(), String> {
+        nodes.sort();
+        let buckets = &self.buckets;
+        if let Some(twice) = nodes.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("node {} is named twice: name each node once", twice[0]));
+        }
+        match nodes.len() {
+            1 | 3 | 5 => {}
+            count => {
+                return Err(format!(
+                    "{count} nodes are named: a row has its replicas on one node, on three or on five, such as \
+                     `replicas {buckets} {}`",
+                    ["foo@a", "bar@b", "baz@c"].join(" ")
+                ));
+            }
+        }
+        let leaving = self.all_nodes().filter(|node| !nodes.contains(node)).cloned().collect();
+        let nodes = nodes.into();
+        self.is_moving |= nodes != self.nodes;
+        (self.nodes, self.leaving) = (nodes, leaving);
+        Ok(())
+    }
+}
+
+impl PlacementTable {
+    /// The table with which the nodes of a configuration begin; `None` if none of its rows has several nodes.
+    pub(crate) fn of(routes: &Routes) -> Option<PlacementTable> {
+        let rows: Vec<_> =
+            routes.spans().iter().filter(|route| route.is_replicated()).map(PlacedRow::of).collect();
+        let mut nodes: Vec<_> = rows.iter().flat_map(|row| row.nodes.iter().cloned()).collect();
+        nodes.sort();
+        nodes.dedup();
+        nodes.truncate(META_NODES);
+        let meta = PlacedRow {
+            buckets: META.into(),
+            range: NameRange { start: Box::default(), end: Some(Box::default()) },
+            nodes: nodes.into(),
+            leaving: Box::default(),
+            is_moving: false,
+        };
+        (!rows.is_empty())
+            .then(|| PlacementTable { epoch: 0, rows: [meta].into_iter().chain(rows).collect() })
+    }
+
+    /// Puts its rows in the order of their names, as the routes have them.
+    pub(crate) fn sort(&mut self) {
+        self.rows.sort_by(|one, other| {
+            (!one.is_meta(), &one.range.start).cmp(&(!other.is_meta(), &other.range.start))
+        });
+    }
+
+    /// The row of the same names.
+    pub(crate) fn row_like(&self, row: &PlacedRow) -> Option<&PlacedRow> {
+        self.rows.iter().find(|other| other.is_like(row))
+    }
+
+    /// Whether the table has the row of this route, with the same nodes.
+    pub(crate) fn agrees_with(&self, route: &Route) -> bool {
+        self.row_like(&PlacedRow::of(route)).is_some_and(|row| row.nodes == route.nodes)
+    }
+
+    /// Its rows that another one lacks.
+    pub(crate) fn missing_in(&self, other: &PlacementTable) -> Vec<PlacedRow> {
+        self.rows.iter().filter(|row| other.row_like(row).is_none()).cloned().collect()
+    }
+
+    /// Makes a change, or says why it cannot be made.
+    pub(crate) fn change(&mut self, change: &TableChange) -> Result<(), String> {
+        match change {
+            TableChange::Place { buckets, nodes } => match self.index_of(buckets) {
+                Some(index) => self.rows[index].place(nodes.clone()),
+                None => Err(self.unknown_row(buckets)),
+            },
+            TableChange::Settle { row } => {
+                if let Some(settled) = self.rows.iter_mut().find(|other| *other == row) {
+                    (settled.leaving, settled.is_moving) = (Box::default(), false);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The row of these names, as the configuration writes them.
+    pub(crate) fn find(&self, buckets: &str) -> Result<&PlacedRow, String> {
+        let index = self.index_of(buckets).ok_or_else(|| self.unknown_row(buckets))?;
+        Ok(&self.rows[index])
+    }
+
+    fn index_of(&self, buckets: &str) -> Option<usize> {
+        let is_meta = buckets.eq_ignore_ascii_case(META);
+        let range = NameRange::parse(buckets).ok();
+        self.rows.iter().position(|row| match row.is_meta() {
+            true => is_meta,
+            false => *row.buckets == *buckets || range.as_ref() == Some(&row.range),
+        })
+    }
+
+    fn unknown_row(&self, buckets: &str) -> String {
+        let rows: Vec<_> = self.rows.iter().map(|row| &*row.buckets).collect();
+        format!("no row with replicas is {buckets:?}: there are {}", rows.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::RouteRow;
+
+    fn node(name: &str) -> NodeName {
+        format!("{name}@127.0.0.1").parse().expect("a name")
+    }
+
+    fn nodes(names: &[&str]) -> Vec<NodeName> {
+        names.iter().map(|name| node(name)).collect()
+    }
+
+    fn table() -> PlacementTable {
+        let row = |buckets: &str, nodes: &[&str]| RouteRow {
+            buckets: buckets.into(),
+            nodes: nodes.iter().map(|name| node(name).to_string()).collect(),
+            durable: true,
+        };
+        let rows = [row("..f", &["a"]), row("..m", &["a", "b", "c"]), row("..", &["d", "e", "f"])];
+        let routes = Routes::new(&rows, &nodes(&["a", "b", "c", "d", "e", "f"])).expect("valid");
+        PlacementTable::of(&routes).expect("rows with replicas")
+    }
+
+    fn changed(table: &PlacementTable, change: &TableChange) -> Result<PlacementTable, String> {
+        let mut next = table.clone();
+        next.change(change)?;
+        Ok(next)
+    }
+
+    fn place(table: &PlacementTable, buckets: &str, names: &[&str]) -> Result<PlacementTable, String> {
+        changed(table, &TableChange::Place { buckets: buckets.into(), nodes: nodes(names) })
+    }
+
+    #[test]
+    fn it_begins_with_the_rows_of_several_nodes_and_three_nodes_keep_it() {
+        let table = table();
+        let rows: Vec<_> = table.rows.iter().map(|row| (row.buckets(), row.nodes.len())).collect();
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        assert_eq!((rows[0], table.rows[0].is_meta()), (("meta", 3), true));
+        assert_eq!(*table.rows[0].nodes, nodes(&["a", "b", "c"])[..]);
+        assert!(!table.rows[0].span().contains(b"") && !table.rows[0].span().contains(b"meta"));
+        let alone = [RouteRow { buckets: "..".into(), nodes: vec![node("a").to_string()], durable: true }];
+        assert_eq!(PlacementTable::of(&Routes::new(&alone, &nodes(&["a"])).expect("valid")), None);
+    }
+
+    #[test]
+    fn nodes_that_a_row_had_leave_it_when_the_others_have_settled() {
+        let table = table();
+        let buckets = table.rows[2].buckets().to_owned();
+        let moved = place(&table, &buckets, &["d", "a", "b"]).expect("placed");
+        let row = moved.find(&buckets).expect("there").clone();
+        assert_eq!((&*row.nodes, &*row.leaving), (&nodes(&["a", "b", "d"])[..], &nodes(&["e", "f"])[..]));
+        // One who thinks of another change settles nothing.
+        let back = place(&moved, &buckets, &["d", "e", "f"]).expect("placed");
+        assert_eq!(*back.rows[2].leaving, nodes(&["a", "b"])[..]);
+        let settle = TableChange::Settle { row };
+        assert_eq!(changed(&back, &settle).as_ref(), Ok(&back));
+        assert!(changed(&moved, &settle).expect("settled").rows[2].leaving.is_empty());
+        assert!(moved.rows[2].is_moving && !changed(&moved, &settle).expect("settled").rows[2].is_moving);
+    }
+
+    #[test]
+    fn what_cannot_be_placed_is_refused_with_what_to_write() {
+        let table = table();
+        for (buckets, names, problem) in [
+            ("..z", &["a", "b", "c"][..], "no row with replicas is \"..z\": there are meta, "),
+            (
+                "meta",
+                &["a", "b"],
+                "2 nodes are named: a row has its replicas on one node, on three or on five",
+            ),
+            ("meta", &[], "0 nodes are named"),
+            ("META", &["a", "b", "a"], "node a@127.0.0.1 is named twice"),
+        ] {
+            let refused = place(&table, buckets, names).expect_err("refused");
+            assert!(refused.starts_with(problem), "{refused}");
+        }
+        assert_eq!(place(&table, "meta", &["c", "b", "a"]), Ok(table));
+    }
+}

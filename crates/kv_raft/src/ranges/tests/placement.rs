@@ -1,0 +1,172 @@
+//! Replicas that come and go while their range is written to.
+
+use super::{
+    voters::{NODES, Nodes},
+    *,
+};
+use crate::range::{leader::Leader, state::RangeStatus};
+use std::time::Instant;
+
+/// The number that a reply is.
+fn number(reply: &str) -> u64 {
+    reply.trim_matches(|character: char| !character.is_ascii_digit()).parse().expect("a number")
+}
+
+/// The replicas of these nodes, and of those that leave.
+fn placement(nodes: &[usize], leaving: &[usize]) -> Placement {
+    let named = |nodes: &[usize]| nodes.iter().map(|node| Arc::from(NODES[*node])).collect();
+    Placement { nodes: named(nodes), leaving: named(leaving) }
+}
+
+impl Nodes {
+    fn ranges(&self, node: usize) -> Arc<Ranges> {
+        self.running[node].lock().clone().expect("running")
+    }
+
+    /// What there is in the directory of the ranges of a node.
+    fn directories(&self, node: usize) -> Vec<PathBuf> {
+        let path = self.directories[node].lock().path().join(RANGES_DIRECTORY);
+        fs::read_dir(path).expect("read").map(|entry| entry.expect("read").path()).collect()
+    }
+
+    fn statuses(&self) -> Vec<RangeStatus> {
+        let running = self.running.iter().filter_map(|running| running.lock().clone());
+        running.flat_map(|ranges| ranges.all()).map(|range| range.status()).collect()
+    }
+
+    /// Writes at whichever node leads, until that is acknowledged. Returns the number that it replied.
+    async fn write_somewhere(&self, line: &str) -> u64 {
+        loop {
+            let running: Vec<_> = self.running.iter().filter_map(|running| running.lock().clone()).collect();
+            let leads = |range: &Arc<Range>| range.leader() == Leader::Here;
+            if let Some(range) = running.iter().flat_map(|ranges| ranges.all()).find(leads)
+                && let Ok(replies) = write(&range, line).await
+            {
+                return number(&replies[0]);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Has a range have its replicas on these nodes, as the table says it to all of them.
+    async fn place(&self, nodes: &[usize], leaving: &[usize]) {
+        let placement = placement(nodes, leaving);
+        let row = ReplicaSpan { span: span("", None), placement: Some(placement.clone()), may_be_new: false };
+        for node in nodes.iter().chain(leaving) {
+            let ranges = self.ranges(*node);
+            match ranges.all().first() {
+                Some(range) => ranges.set_placement(range, &placement),
+                None => drop(ranges.add(&row).expect("made")),
+            }
+        }
+        let began = Instant::now();
+        while !nodes.iter().any(|node| self.range(*node).settled().as_ref() == Some(&placement)) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", self.statuses());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for node in leaving {
+            let ranges = self.ranges(*node);
+            let range = self.range(*node);
+            ranges.remove(&range).await.expect("removed");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_moved_to_other_nodes_and_back_and_keeps_what_was_acknowledged() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    for node in [3, 4] {
+        nodes.open_with(node, Vec::new());
+    }
+    let mut writes = 1;
+    for (to, from) in [
+        (&[2, 3, 4][..], &[0, 1][..]),
+        (&[0], &[2, 3, 4]),
+        (&[1], &[0]),
+        (&[0, 1, 2], &[]),
+        (&[0, 1, 2, 3, 4], &[]),
+        (&[1, 3, 4], &[0, 2]),
+    ] {
+        nodes.place(to, from).await;
+        writes += 1;
+        let leader = nodes.write(to, "INCR a").await;
+        assert_eq!(read(&nodes.range(leader), "GET a"), writes.to_string(), "moved to {to:?}");
+        for left in from {
+            assert!(nodes.ranges(*left).all().is_empty());
+            let kept = nodes.directories(*left);
+            assert!(kept.is_empty(), "{kept:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_go_on_while_replicas_move() {
+    let nodes = Arc::new(Nodes::start());
+    nodes.write(&[0, 1, 2], "SET a 0").await;
+    for node in [3, 4] {
+        nodes.open_with(node, Vec::new());
+    }
+    let (writing, is_over) = (nodes.clone(), Arc::new(std::sync::atomic::AtomicBool::new(false)));
+    let over = is_over.clone();
+    let writer = tokio::spawn(async move {
+        let (mut least, mut longest) = (0, Duration::ZERO);
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            let began = Instant::now();
+            // A retry may find that the one before was done.
+            least = writing.write_somewhere("INCR a").await;
+            longest = longest.max(began.elapsed());
+        }
+        (least, longest)
+    });
+    for (to, from) in
+        [(&[2, 3, 4][..], &[0, 1][..]), (&[0, 1, 4], &[2, 3]), (&[3], &[0, 1, 4]), (&[0, 1, 2], &[3])]
+    {
+        nodes.place(to, from).await;
+    }
+    is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (least, longest) = writer.await.expect("it has written");
+    let leader = nodes.leader_of(&[0, 1, 2]).await;
+    let count: u64 = number(&read(&nodes.range(leader), "GET a"));
+    assert!(count >= least, "{count} of {least} acknowledged");
+    assert!(longest < Duration::from_secs(4), "a write waited for {longest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_does_not_come_is_not_waited_for_when_another_one_is_named() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    let leader = nodes.leader_of(&[0, 1, 2]).await;
+    // The first of them does not run.
+    let with_missing = placement(&[0, 1, 3], &[2]);
+    for node in 0..3 {
+        nodes.ranges(node).set_placement(&nodes.range(node), &with_missing);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(nodes.range(leader).settled().filter(|settled| *settled == with_missing), None);
+    nodes.open_with(4, Vec::new());
+    nodes.place(&[0, 1, 4], &[2]).await;
+    nodes.write(&[0, 1, 4], "SET a 2").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_that_is_named_leads() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    for next in [1, 2, 0, 2] {
+        let began = Instant::now();
+        loop {
+            let leader = nodes.leader_of(&[0, 1, 2]).await;
+            // On a busy machine yet another one may be elected.
+            if leader == next || nodes.range(leader).hand_over(Some(NODES[next])).await {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", nodes.statuses());
+        }
+        let leader = nodes.range(next).wait_for_leader(Duration::from_secs(2)).await;
+        assert_eq!(leader, Leader::Here);
+    }
+    let leader = nodes.leader_of(&[0, 1, 2]).await;
+    assert!(!nodes.range(leader).hand_over(Some("nobody@nowhere")).await);
+    nodes.write(&[leader], "SET a 2").await;
+}
