@@ -1,7 +1,13 @@
 //! Three nodes with a copy of all buckets each, as rel/cluster.toml has them.
 
-use crate::{build, network::Network, release::Release, temp_dir::TempDir, wait::wait_until};
-use std::{fmt::Write, net::TcpListener, path::PathBuf, sync::Arc};
+use crate::{
+    build,
+    network::Network,
+    release::{Release, verb},
+    temp_dir::TempDir,
+    wait::wait_until,
+};
+use std::{fmt::Write, net::TcpListener, path::PathBuf, process::Output, sync::Arc};
 
 /// Three nodes that know each other.
 #[derive(Debug)]
@@ -100,6 +106,11 @@ impl Trio {
     /// A node that runs.
     pub fn node(&self, node: usize) -> &Release {
         self.nodes[node].as_ref().expect("it runs")
+    }
+
+    /// Runs a verb with the configuration of a node, which need not run.
+    pub fn verb(&self, node: usize, words: &[&str]) -> Output {
+        verb("foo", &[words, &["--config", &self.files[node], "--node", TRIO[node]]].concat())
     }
 
     fn node_mut(&mut self, node: usize) -> &mut Release {

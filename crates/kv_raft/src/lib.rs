@@ -42,4 +42,9 @@ pub use range::{
     leader::Leader,
     state::{LoadStatus, RangeState, RangeStatus},
 };
-pub use ranges::{Ranges, RangesSettings, restore::Restore, skip::SkippableEntry};
+pub use ranges::{
+    Ranges, RangesSettings,
+    recover::{Recoverable, set_aside},
+    restore::Restore,
+    skip::SkippableEntry,
+};

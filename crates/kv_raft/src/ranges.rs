@@ -1,5 +1,6 @@
 //! All durable ranges of a node, and their data directory.
 
+pub(crate) mod recover;
 mod replicas;
 pub(crate) mod restore;
 pub(crate) mod skip;

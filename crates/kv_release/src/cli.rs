@@ -183,6 +183,40 @@ pub(crate) enum RangeVerb {
         #[arg(long)]
         yes: bool,
     },
+    /// Make this node's replica the only one of its range, when the majority is gone for good
+    #[command(
+        long_about = "Make this node's replica the only one of its range, when the majority of its replicas is \
+                      gone for good.\n\n\
+                      What this replica has not received is lost, although it may have been acknowledged. What \
+                      it has received and was not acknowledged counts as written. The replicas that are gone \
+                      must never run again with their old data: wipe them first. The node must not run. When it \
+                      has been started it serves alone, and nodes of the row that come with empty data \
+                      directories become copies again by themselves. The range `meta` has replicas, too.",
+        after_help = "Example:\n  foo range recover ..m --unsafe-from-this-replica"
+    )]
+    Recover {
+        /// The range as errors call it, such as a..m or meta, or its directory, such as 1-1
+        range: String,
+        /// It is known that what this replica does not have is lost
+        #[arg(long, required = true)]
+        unsafe_from_this_replica: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Have this node get its replica of a range from the other nodes again, since it is damaged
+    #[command(
+        long_about = "Have this node get its replica of a range from the other nodes again, since it is \
+                      damaged.\n\n\
+                      The node must not run, and a majority of the others has to have the range. The replica is \
+                      moved into the directory `replaced` of the data directory, and the node makes an empty one \
+                      when it starts.",
+        after_help = "Example:\n  foo range rebuild ..m"
+    )]
+    Rebuild {
+        /// The range as errors call it, such as a..m or meta
+        range: String,
+    },
 }
 
 /// A line for the console.

@@ -80,6 +80,8 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
             Err(_) => restore::into_node(&run_dir()?, &file)?,
         },
         Verb::Range(RangeVerb::Skip { range, index, yes }) => repair::skip(&settings()?, &range, index, yes)?,
+        Verb::Range(RangeVerb::Recover { range, yes, .. }) => repair::recover(&settings()?, &range, yes)?,
+        Verb::Range(RangeVerb::Rebuild { range }) => repair::rebuild(&settings()?, &range)?,
         Verb::Restart => restart(&run_dir()?)?,
         Verb::Stop => stop(&run_dir()?, location()?.shutdown)?,
         Verb::Pid => script::rpc(&run_dir()?, "pid", false)?,

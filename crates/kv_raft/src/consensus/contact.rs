@@ -95,8 +95,8 @@ impl Contact {
     }
 
     /// Calls an election with `elect`, unless that is not due any more by when a leader has sent something
-    /// last, or another candidate waits for the vote. What a leader has sent before is not answered then, and what it sends from now on comes after
-    /// it.
+    /// last, or another candidate waits for the vote. What a leader has sent before is not answered then, and
+    /// what it sends from now on comes after it.
     pub(crate) async fn elect<R>(
         &self,
         is_due: impl FnOnce(Instant) -> bool,

@@ -258,6 +258,21 @@ pub(super) fn make_replica(
     Ok((path, identity))
 }
 
+/// The replica of a range, which is named by its span, such as `a..m`, or its directory.
+pub(super) fn find_range(directory: &Path, range: &str) -> Result<Found, OpenError> {
+    let Replicas { found: replicas, .. } = Replicas::find(directory)?;
+    let is_wanted =
+        |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        replicas.into_iter().partition(|(path, identity)| is_wanted(path, &identity.span.text));
+    if wanted.is_empty() {
+        let found: Vec<_> = others.iter().map(|(_, identity)| format!("{:?}", identity.span.text)).collect();
+        let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        return Err(OpenError::NoRange { directory: directory.into(), range: range.to_owned(), found });
+    }
+    only_one(wanted).map_err(|Unknown { problem, .. }| OpenError::Unclear { problem })
+}
+
 /// Removes the directories of the replicas of a span.
 pub(super) fn remove_replicas(directory: &Path, span: &Span) -> Result<(), OpenError> {
     let is_its = |(_, identity): &Found| identity.span == *span;

@@ -1,9 +1,6 @@
 //! Leaves an entry out of the log of a range that it crashes, while no process uses the data directory.
 
-use super::{
-    RANGES_DIRECTORY,
-    replicas::{Replicas, Unknown, only_one},
-};
+use super::{RANGES_DIRECTORY, replicas::find_range};
 use crate::{
     error::OpenError,
     group::{self, Step},
@@ -37,19 +34,7 @@ impl SkippableEntry {
     pub fn find(data_dir: &Path, range: &str, index: u64) -> Result<SkippableEntry, OpenError> {
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         let lock = lock_when_free(data_dir)?;
-        let Replicas { found: replicas, .. } = Replicas::find(&data_dir.join(RANGES_DIRECTORY))?;
-        let is_wanted =
-            |path: &Path, text: &str| text == range || path.file_name().is_some_and(|name| name == range);
-        let (wanted, others): (Vec<_>, Vec<_>) =
-            replicas.into_iter().partition(|(path, identity)| is_wanted(path, &identity.span.text));
-        if wanted.is_empty() {
-            let found: Vec<_> =
-                others.iter().map(|(_, identity)| format!("{:?}", identity.span.text)).collect();
-            let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
-            return Err(OpenError::NoRange { directory: data_dir.into(), range: range.to_owned(), found });
-        }
-        let (directory, identity) =
-            only_one(wanted).map_err(|Unknown { problem, .. }| OpenError::Unclear { problem })?;
+        let (directory, identity) = find_range(&data_dir.join(RANGES_DIRECTORY), range)?;
         let log = open_log(&directory, identity.owner(), LOG_CACHE_LEAST, Fsync::Always)
             .map_err(failed(&directory))?;
         let entry = log.read(index..index.saturating_add(1)).map_err(failed(&directory))?.pop();

@@ -52,8 +52,8 @@ impl Reopening {
     }
 }
 
-/// Whether a log cannot be opened since the disk does not let it, which may change, and not because of what is
-/// in its place or in it.
+/// Whether a log cannot be opened since the disk does not let it, which may change, and not because of what
+/// is in its place or in it.
 pub(super) fn is_of_disk(error: &io::Error) -> bool {
     use ErrorKind::{
         AlreadyExists, InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied, UnexpectedEof,

@@ -10,7 +10,9 @@ use crate::{
     },
     error::RangeError,
     identity::Placement,
-    limits::{ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT},
+    limits::{
+        ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, HEARTBEAT, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT,
+    },
     log::Log,
     proposals::{ClosedGroup, OpenGroup},
 };
@@ -35,6 +37,8 @@ enum Next {
 struct Elections {
     /// When the next one may be called.
     next: Instant,
+    /// How much longer it waits than others promise their votes, of the longest delay: at random.
+    delay: f64,
     /// When one was called, if it is not known whether the vote of this replica is on disk.
     called: Option<Instant>,
 }
@@ -103,7 +107,7 @@ impl Replica {
 
     async fn play_roles(&self, consensus: &Consensus, transport: &Transport) -> End {
         let mut roles = consensus.roles();
-        let mut elections = Elections { next: Instant::now(), called: None };
+        let mut elections = Elections { next: Instant::now(), delay: fastrand::f64(), called: None };
         loop {
             let next = match roles.update() {
                 Role::Leader { term } => {
@@ -149,8 +153,8 @@ impl Replica {
         }
     }
 
-    /// Calls elections when the leader has been silent for so long that others may vote. Each replica waits for
-    /// a random time, so that one is mostly the first. What comes of an election is seen in the roles.
+    /// Calls elections when the leader has been silent for so long that others may vote. Each replica waits
+    /// for a random time, so that one is mostly the first. What comes of an election is seen in the roles.
     async fn call_elections(
         &self,
         consensus: &Consensus,
@@ -158,7 +162,6 @@ impl Replica {
         elections: &mut Elections,
     ) -> Next {
         let ElectionTimes { longest_delay, lease, .. } = self.election;
-        let delay = longest_delay.mul_f64(fastrand::f64());
         loop {
             if let Some(called) = elections.called {
                 if let Err(broken) = consensus.wait_until_voted().await {
@@ -167,8 +170,11 @@ impl Replica {
                 // A disk that was stuck is not expected to be so again.
                 let sync = called.elapsed().max(self.election.sync).min(lease);
                 let pause = election_pause(transport.contact.take_behind(), sync, fastrand::f64());
-                *elections = Elections { next: Instant::now() + pause, called: None };
+                let next = Instant::now() + pause;
+                *elections = Elections { next, delay: fastrand::f64(), called: None };
             }
+            // Not another one whenever the role changes: that would be the least of many.
+            let delay = longest_delay.mul_f64(elections.delay);
             let voters = consensus.voter_count();
             // Nobody else can lead if it is the only voter.
             let may_vote = |last: Instant| if voters == 1 { elections.next } else { last + lease + delay };
@@ -184,7 +190,12 @@ impl Replica {
                 }
             }
             let due = due(transport.contact.last().await);
-            sleep_until(due.max(Instant::now() + LEASE_CHECK_PAUSE).into()).await;
+            let wake = due.max(Instant::now() + LEASE_CHECK_PAUSE);
+            sleep_until(wake.into()).await;
+            if wake.elapsed() > HEARTBEAT {
+                // The process was stopped: what the leader has sent meanwhile is not yet received.
+                elections.next = elections.next.max(Instant::now() + HEARTBEAT);
+            }
         }
     }
 
