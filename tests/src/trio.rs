@@ -30,15 +30,21 @@ pub const TRIO: [&str; 3] = ["foo1@127.0.0.1", "foo2@127.0.0.1", "foo3@127.0.0.1
 impl Trio {
     /// Starts the three and waits until each serves clients.
     pub fn start() -> Trio {
-        Trio::start_in(None, build::binary("foo"))
+        Trio::start_with("lease")
+    }
+
+    /// The same, with these `reads` of the row.
+    pub fn start_with(reads: &str) -> Trio {
+        Trio::start_in(None, reads)
     }
 
     /// As [`Trio::start`], with a machine of its own for each.
     pub fn start_on(network: Network) -> Trio {
-        Trio::start_in(Some(network), build::binary("foo"))
+        Trio::start_in(Some(network), "lease")
     }
 
-    fn start_in(network: Option<Network>, program: PathBuf) -> Trio {
+    fn start_in(network: Option<Network>, reads: &str) -> Trio {
+        let program = build::binary("foo");
         let directories = [(); 3].map(|()| Arc::new(TempDir::new()));
         let addresses = [0, 1, 2].map(|node| match &network {
             Some(network) => {
@@ -61,7 +67,7 @@ impl Trio {
                 line(format!("[nodes.{name:?}]\nclients = {clients:?}"));
                 line(format!("link = {link:?}\ndata_dir = {data_dir:?}"));
             }
-            line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\n[links]\nheartbeat_ms = 500"));
+            line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\nreads = {reads:?}\n[links]\nheartbeat_ms = 500"));
             directories[node].write("cluster.toml", &text).display().to_string()
         });
         let mut trio = Trio { nodes: [const { None }; 3], program, files, directories, network };

@@ -136,6 +136,18 @@ fn syncs_at_intervals_are_warned_of_only_where_they_risk_something() {
 }
 
 #[test]
+fn reads_of_a_row_are_by_lease_or_confirmed_whether_or_not_other_nodes_have_it() {
+    let row = |reads: &str| GOOD.replacen("[[routes]]", &format!("[[routes]]\nreads = {reads:?}"), 1);
+    for reads in ["lease", "confirmed"] {
+        let (code, output) = check(&row(reads));
+        assert_eq!(code, Some(0), "{output}");
+    }
+    let (code, output) = check(&row("stale"));
+    assert_eq!(code, Some(78), "{output}");
+    assert!(output.contains("invalid reads: \"stale\"; write \"lease\" or \"confirmed\""), "{output}");
+}
+
+#[test]
 fn a_cache_of_logs_that_is_too_small_is_refused() {
     for size in ["0", "1023kb", "much"] {
         let (code, output) = check(&format!("{GOOD}[storage]\nlog_cache_bytes = \"{size}\"\n"));

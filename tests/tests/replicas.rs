@@ -114,17 +114,23 @@ fn nodes_are_restarted_one_after_the_other_and_no_write_of_the_others_fails() {
     }
 }
 
-/// How often nodes are disturbed while clients use registers.
-const DISTURBANCES: usize = 9;
-
 #[test]
 fn what_clients_of_all_nodes_see_has_an_order_whichever_node_is_killed_or_hangs() {
-    let mut trio = Trio::start();
+    check_registers(Trio::start(), 9);
+}
+
+#[test]
+fn confirmed_reads_have_an_order_too() {
+    check_registers(Trio::start_with("confirmed"), 3);
+}
+
+/// Has clients use registers while nodes are disturbed that often.
+fn check_registers(mut trio: Trio, disturbances: usize) {
     assert_eq!(trio.node(0).client().ask("CREATE registers"), "OK");
     let registers = Registers::new(3);
     let wrong = registers.check_while(|| {
         (0..3).for_each(|node| registers.set_node(node, Some(trio.node(node).clients())));
-        for disturbance in 0..DISTURBANCES {
+        for disturbance in 0..disturbances {
             registers.wait_for(100);
             let leader = trio.leader();
             match disturbance % 3 {
@@ -165,6 +171,18 @@ fn a_node_that_was_away_catches_up_and_is_one_of_the_majority_again() {
     trio.open(other);
     write_until_done(&mut client, "SET latest 1");
     assert_eq!(client.ask("MGET missed later"), "*2\\r\\n$1\\r\\n1\\r\\n$1\\r\\n1\\r\\n");
+}
+
+#[test]
+fn the_leader_shows_whether_it_has_a_lease_or_confirms_its_reads() {
+    for (reads, shown) in [("lease", ", lease 0."), ("confirmed", ", confirmed reads)")] {
+        let trio = Trio::start_with(reads);
+        let leader = trio.leader();
+        assert!(trio.node(leader).rpc("ranges").contains(shown), "{}", trio.node(leader).rpc("ranges"));
+        let other = trio.node((leader + 1) % 3).rpc("ranges");
+        assert!(!other.contains(shown), "{other}");
+        assert_eq!(trio.node(leader).resp().ask("GET ready"), "$1\\r\\n1\\r\\n");
+    }
 }
 
 #[test]

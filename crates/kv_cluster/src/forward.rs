@@ -9,8 +9,8 @@
 //! the node that was asked does not lead, is asked again until the leader is found; only the first of the
 //! unresolved requests, and those after it, so that they keep their order.
 //!
-//! A durable range executes what only reads at once. A batch that writes to it takes its reads of that range
-//! along, so that they see what was written before them.
+//! A durable range executes what only reads at once, or when a majority has confirmed that it leads. A batch
+//! that writes to it takes its reads of that range along, so that they see what was written before them.
 
 use crate::{
     error::{Error, Outcome, RangeFailure},
@@ -20,7 +20,7 @@ use crate::{
     replicas::{Replicas, Search, Server},
 };
 use kv::{Reply, Request};
-use kv_raft::{Range, RangeReply, Ticket, is_immediate, is_large};
+use kv_raft::{Confirmation, Range, RangeError, RangeReply, Ticket, is_immediate, is_large};
 use std::ptr;
 
 /// Who replies later.
@@ -30,8 +30,8 @@ pub enum Target<'a> {
     Peer(&'a Peer),
     /// A durable range of this node alone. It replies at once to what only reads.
     Range(&'a Range),
-    /// The leader of a row with replicas: this node, which then replies at once to what only reads, or
-    /// another one.
+    /// The leader of a row with replicas: this node, which then replies at once to what only reads if it has
+    /// a lease for that, or another one.
     Replicas(&'a Replicas),
 }
 
@@ -52,6 +52,16 @@ impl<'a> Target<'a> {
         match self {
             Target::Range(range) => Some(range),
             Target::Replicas(replicas) => replicas.served_here(),
+            Target::Peer(_) => None,
+        }
+    }
+
+    /// The durable range of this node that executes at once what only reads, if one does.
+    #[inline]
+    pub fn range_to_read(self) -> Option<&'a Range> {
+        match self {
+            Target::Range(range) => Some(range),
+            Target::Replicas(replicas) => replicas.read_here(),
             Target::Peer(_) => None,
         }
     }
@@ -106,6 +116,8 @@ enum State<'a> {
     Replied(CallReplies),
     /// The first `n` wait until the log of the range is on disk.
     Proposed(usize, Ticket),
+    /// They only read, and wait until a majority has confirmed that the range leads.
+    Confirming(Confirmation),
     /// The first of them have been executed by the range.
     Executed(kv_raft::Replies),
     /// The first `n` failed with this error.
@@ -135,7 +147,7 @@ impl<'a> ForwardedBatch<'a> {
 
     /// The range, if it executes all requests at once, because they only read.
     pub(crate) fn immediate_range(&self) -> Option<&'a Range> {
-        self.target.range().filter(|_| self.requests.iter().all(|request| is_immediate(&request.op)))
+        self.target.range_to_read().filter(|_| self.requests.iter().all(|request| is_immediate(&request.op)))
     }
 
     /// Adds a request.
@@ -165,6 +177,10 @@ impl<'a> ForwardedBatch<'a> {
                     State::Failed(1, error)
                 }
             },
+            Server::Here(range) if unresolved.iter().all(|request| is_immediate(&request.op)) => {
+                self.search.begin();
+                State::Confirming(range.confirm())
+            }
             Server::Here(range) => match range.propose(unresolved) {
                 Ok((count, ticket)) => State::Proposed(count, ticket),
                 Err(error) => State::Failed(1, error.into()),
@@ -244,6 +260,7 @@ impl<'a> ForwardedBatch<'a> {
             State::Unsent
             | State::InFlight(_)
             | State::Proposed(..)
+            | State::Confirming(_)
             | State::Failed(..)
             | State::NoLeader(_) => 0,
         }
@@ -303,11 +320,25 @@ impl<'a> ForwardedBatch<'a> {
                         Err(error) => State::Failed(count, error.into()),
                     };
                 }
+                State::Confirming(confirmation) => {
+                    let confirmed = confirmation.await;
+                    self.state = self.read(confirmed);
+                }
                 State::Replied(replies) if replies.is_empty() => self.send_next().await,
                 State::Executed(replies) if replies.is_empty() => self.send_next().await,
                 State::Unsent | State::Failed(0, _) => self.send_next().await,
                 State::Replied(_) | State::Executed(_) | State::Failed(..) | State::NoLeader(_) => return,
             }
+        }
+    }
+
+    /// Executes the unresolved requests, which only read, in the range of this node if it leads.
+    fn read(&self, confirmed: Result<(), RangeError>) -> State<'a> {
+        let Some(Server::Here(range)) = self.server else { unreachable!("it was asked") };
+        let unresolved = &self.requests[self.resolved..];
+        match confirmed.and_then(|()| range.read_confirmed(unresolved)) {
+            Ok(replies) => State::Executed(replies),
+            Err(error) => State::Failed(unresolved.len(), error.into()),
         }
     }
 }
@@ -316,7 +347,7 @@ impl<'a> ForwardedBatch<'a> {
 fn is_large_for(server: Server<'_>, request: &Request<'_>) -> bool {
     match server {
         Server::Peer(_) => request.op.payload_bytes() > COPY_BYTES,
-        Server::Here(_) => is_large(request),
+        Server::Here(_) => is_large(request) && !is_immediate(&request.op),
     }
 }
 

@@ -63,6 +63,12 @@ impl Replicas {
         self.row.here().filter(|range| range.is_leader())
     }
 
+    /// The replica of this node, if it executes at once what only reads.
+    #[inline]
+    pub(crate) fn read_here(&self) -> Option<&Range> {
+        self.row.here().filter(|range| range.reads_at_once())
+    }
+
     /// The other nodes with a replica.
     pub(crate) fn peers(&self) -> impl Iterator<Item = &Arc<Peer>> {
         let row = self.row();
@@ -127,6 +133,11 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
+    /// Begins, if it has not begun: the request may wait here.
+    pub(crate) fn begin(&mut self) {
+        self.deadline();
+    }
+
     /// Who serves requests now, as far as is known without waiting.
     pub(crate) fn server(&self, replicas: &'a Replicas) -> Option<Server<'a>> {
         self.leader.map(Server::Peer).or_else(|| replicas.server())

@@ -5,6 +5,7 @@
 //! If a range has one voter, this replica, that is a majority: it leads as soon as it has asked itself.
 
 mod answer;
+mod confirm;
 mod contact;
 pub(crate) mod frame;
 pub(crate) mod lease;
@@ -131,7 +132,12 @@ impl Consensus {
         };
         let in_flight = machine.in_flight.clone();
         let network = Network { transport: transport.clone(), snapshots: snapshots.clone() };
-        let machine = StateMachine { machine, snapshots: snapshots.clone(), log: Arc::downgrade(&log) };
+        let machine = StateMachine {
+            machine,
+            snapshots: snapshots.clone(),
+            log: Arc::downgrade(&log),
+            lease: lease.clone(),
+        };
         let log = LogStore { log, in_flight: in_flight.clone() };
         let raft = Raft::new(replica, Arc::new(config), network, log, machine).await?;
         // Replicas among others call elections themselves.

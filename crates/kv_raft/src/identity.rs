@@ -63,6 +63,8 @@ pub struct ReplicaSpan {
     pub placement: Option<Placement>,
     /// Whether its nodes may name its first members, since it may not have any yet.
     pub may_be_new: bool,
+    /// Whether its leader asks the others before it reads, whatever its lease.
+    pub confirms_reads: bool,
 }
 
 /// The nodes of a range that has replicas.
@@ -94,7 +96,7 @@ impl Placement {
 impl ReplicaSpan {
     /// A range without other replicas.
     pub fn alone(span: Span) -> ReplicaSpan {
-        ReplicaSpan { span, placement: None, may_be_new: true }
+        ReplicaSpan { span, placement: None, may_be_new: true, confirms_reads: false }
     }
 }
 

@@ -33,6 +33,7 @@ pub use identity::{Placement, ReplicaSpan, Span};
 pub use limits::LOG_CACHE_LEAST;
 pub use log::{Fsync, LogOptions, LogStats};
 pub use proposals::{
+    confirmations::Confirmation,
     replies::{ProposalOutcome, RangeReply, Replies},
     ticket::Ticket,
     wakes,
@@ -40,6 +41,8 @@ pub use proposals::{
 pub use range::{
     Range, is_large,
     leader::Leader,
+    only_reads,
+    reads::ReadGuard,
     state::{LoadStatus, RangeState, RangeStatus},
 };
 pub use ranges::{

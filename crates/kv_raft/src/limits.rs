@@ -51,6 +51,9 @@ pub(crate) const REPLY_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of a reply that is never left out.
 pub(crate) const SMALL_REPLY_BYTES: usize = 1024;
 
+/// Bytes of the replies to reads, executed together, after which the next ones are executed later.
+pub(crate) const READ_REPLY_BYTES: usize = 1024 * 1024;
+
 /// Bytes of memory that the logs of all ranges of a node take for their newest entries, unless it is set.
 pub(crate) const LOG_CACHE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -224,6 +227,9 @@ pub(crate) const LEASE: Duration = Duration::from_millis(720);
 /// what waits is refused.
 pub(crate) const LEASE_CHECK_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) const QUORUM_WAIT: Duration = Duration::from_millis(1_500);
+
+/// How long reads wait until a majority has confirmed their leader, before they are refused.
+pub(crate) const CONFIRM_WAIT: Duration = Duration::from_millis(500);
 
 /// How many elections a replica calls at most that is to lead, the time between them, and how long a leader
 /// that ends waits for one that has all its entries, and then until it leads.

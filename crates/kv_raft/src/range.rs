@@ -3,6 +3,7 @@
 
 mod durability;
 pub(crate) mod leader;
+pub(crate) mod reads;
 pub(crate) mod state;
 
 use crate::{
@@ -10,11 +11,13 @@ use crate::{
     disk::Disk,
     error::RangeError,
     group::encode,
-    identity::{Placement, Span},
+    identity::{Placement, ReplicaSpan, Span},
     limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
-    proposals::{Added, Proposals, WaitingBytes, replies::GroupReplies, ticket::Ticket},
+    proposals::{
+        Added, Proposals, WaitingBytes, confirmations::Confirmations, replies::GroupReplies, ticket::Ticket,
+    },
     snapshot::taking::Snapshots,
 };
 use kv::{
@@ -30,7 +33,7 @@ use std::{
         Arc,
         atomic::{
             AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
+            Ordering::{Relaxed, Release},
         },
     },
     time::{Duration, Instant},
@@ -53,6 +56,9 @@ pub struct Range {
     pub(crate) lease: Option<Arc<Lease>>,
     state: watch::Sender<RangeState>,
     pub(crate) proposals: Proposals,
+    /// Whether it asks the other replicas before it reads, whatever its lease.
+    confirms_reads: bool,
+    pub(crate) confirmations: Confirmations,
     pub(crate) progress: Arc<Progress>,
     /// The index of the last entry when loading began.
     last: AtomicU64,
@@ -75,8 +81,7 @@ pub struct Range {
 
 impl Range {
     pub(crate) fn new(
-        span: Span,
-        placement: Option<Placement>,
+        ReplicaSpan { span, placement, confirms_reads, .. }: ReplicaSpan,
         store: Store,
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
@@ -86,6 +91,8 @@ impl Range {
         let text: Arc<str> = (&*span.text).into();
         let loading = RangeError::Loading { range: text.clone(), percent: 0 };
         Range {
+            confirms_reads: confirms_reads && placement.is_some(),
+            confirmations: Confirmations::new(text.clone()),
             span,
             proposals: Proposals::new(text.clone(), waiting, disk, loading),
             text,
@@ -118,19 +125,6 @@ impl Range {
     #[inline]
     pub fn store(&self) -> &Arc<Store> {
         &self.store
-    }
-
-    /// Whether reads may be executed on the store at once: it has all that was ever acknowledged.
-    #[inline]
-    pub fn may_read(&self) -> Result<(), RangeError> {
-        let may = self.is_leader() || cfg!(kv_fault = "stale_read");
-        if may { Ok(()) } else { Err(self.refusal()) }
-    }
-
-    /// Whether this node serves its requests.
-    #[inline]
-    pub fn is_leader(&self) -> bool {
-        self.is_ready.load(Acquire) && self.lease.as_ref().is_none_or(|lease| lease.is_valid())
     }
 
     /// Waits until it is loaded, or has stopped.
@@ -170,7 +164,7 @@ impl Range {
         let requests = &requests[..count];
         let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
         let encode = |group: &mut Vec<u8>| encode::encode_batch(requests, GROUP_BYTES, group);
-        match self.proposals.push(Added { has_reads, bytes }, encode) {
+        match self.may_read().and_then(|()| self.proposals.push(Added { has_reads, bytes }, encode)) {
             Err(_) if requests.iter().all(|request| matches!(request.op, Op::Unwatch { .. })) => {
                 self.proposals.push_end_of_watches(encode)
             }
@@ -183,6 +177,7 @@ impl Range {
     pub async fn propose_large(&self, request: &Request<'_>) -> Result<Ticket, RangeError> {
         let bytes = request_bytes(request);
         let room = self.proposals.wait_for_room(bytes).await?;
+        self.may_read()?;
         // Those before it have taken memory.
         if request.op.allocates() && self.store.is_out_of_memory(bytes) {
             return self.out_of_memory();
@@ -208,7 +203,8 @@ impl Range {
     }
 
     /// Proposes requests that are executed as one step, unless a watched bucket has changed since
-    /// [`kv::Op::Watch`] returned its version. They are copied at once, however large they are.
+    /// [`kv::Op::Watch`] returned its version. They are copied at once, however large they are. Those that
+    /// only read are refused unless [`Self::reads_at_once`].
     pub fn transact(
         &self,
         watched: &[(FullName<'_>, u64)],
@@ -231,12 +227,16 @@ impl Range {
     }
 
     /// Proposes requests as [`Self::transact`] does. If they are large, other tasks run as in
-    /// [`Self::propose_large`].
+    /// [`Self::propose_large`]; if they only read, this waits for [`Self::confirm`].
     pub async fn transact_large(
         &self,
         watched: &[(FullName<'_>, u64)],
         requests: &[Request<'_>],
     ) -> Result<Ticket, RangeError> {
+        if only_reads(watched, requests) {
+            self.confirm().await?;
+            return self.read_transaction(requests);
+        }
         match self.check_transaction(watched, requests)? {
             Break(ticket) => Ok(ticket),
             Continue(added) if added.bytes >= GROUP_BYTES => {
@@ -262,30 +262,21 @@ impl Range {
         let bytes = watched_bytes + requests.iter().map(request_bytes).sum::<usize>();
         let large_bytes = if bytes < GROUP_BYTES { 0 } else { bytes };
         let allocates = requests.iter().any(|request| request.op.allocates());
+        self.may_read()?;
         if allocates && self.store.is_out_of_memory(large_bytes) {
-            self.may_read()?;
             return Ok(Break(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory))));
         }
-        // A watch may end by an expiry that only the log knows of.
-        if watched.is_empty() && requests.iter().all(|request| encode::is_immediate(&request.op)) {
-            return self.read_transaction(requests).map(Break);
+        if only_reads(watched, requests) {
+            return match self.reads_at_once() {
+                true => self.read_transaction(requests).map(Break),
+                false => Err(self.refusal()),
+            };
         }
         if let Some(error) = self.exceeded(requests) {
-            self.may_read()?;
             return Ok(Break(Ticket::ready(GroupReplies::refused(error))));
         }
         let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
         Ok(Continue(Added { has_reads, bytes }))
-    }
-
-    /// Executes a transaction that only reads at once.
-    fn read_transaction(&self, requests: &[Request<'_>]) -> Result<Ticket, RangeError> {
-        self.may_read()?;
-        let mut replies = GroupReplies::default();
-        replies.begin_step();
-        let clock = self.clock(now_ms());
-        let read = self.store.read_transaction(requests, clock, |reply| replies.push(reply));
-        Ok(Ticket::ready(read.map_or_else(GroupReplies::refused, |()| replies)))
     }
 
     /// The error of a transaction that exceeds the limits whatever its buckets hold.
@@ -407,14 +398,20 @@ impl Range {
 
     /// Changes what it does, unless it has stopped. Returns whether it does that.
     fn enter(&self, next: RangeState) -> bool {
-        self.state.send_if_modified(|state| {
+        let is_ready = next == RangeState::Ready;
+        let has_entered = self.state.send_if_modified(|state| {
             if matches!(state, RangeState::Stopped(_)) {
                 return false;
             }
-            self.is_ready.store(next == RangeState::Ready, Release);
+            self.is_ready.store(is_ready, Release);
             *state = next;
             true
-        })
+        });
+        match is_ready {
+            true if has_entered => self.confirmations.open(),
+            _ => self.confirmations.close(&self.refusal()),
+        }
+        has_entered
     }
 
     /// The log is open, and this is its last entry.
@@ -502,6 +499,11 @@ fn percent((read, size): (u64, u64), (executed, entries): (u64, u64), log_bytes:
 #[inline]
 pub fn is_large(request: &Request<'_>) -> bool {
     request_bytes(request) >= GROUP_BYTES
+}
+
+/// Whether a transaction is executed without the log. A watch may end by an expiry that only that knows of.
+pub fn only_reads(watched: &[(FullName<'_>, u64)], requests: &[Request<'_>]) -> bool {
+    watched.is_empty() && requests.iter().all(|request| encode::is_immediate(&request.op))
 }
 
 /// About how many bytes a request is.

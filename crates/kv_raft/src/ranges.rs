@@ -126,12 +126,10 @@ impl Shared {
     fn range(&self, directory: &Path, owner: Owner, shards: usize, row: &ReplicaSpan) -> Arc<Range> {
         let Shared { settings, data_dir, disk, waiting, .. } = self;
         let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
-        let (span, budget) = (row.span.clone(), settings.freeze_budget.clone());
-        let text = span.text.clone();
+        let (text, budget) = (row.span.text.clone(), settings.freeze_budget.clone());
         let snapshots = Snapshots::new(text, data_dir.clone(), directory.into(), owner, disk.clone(), budget);
-        let (waiting, disk) = (waiting.clone(), disk.clone());
-        let (placement, fsync) = (row.placement.clone(), settings.logs.fsync);
-        let range = Range::new(span, placement, store, snapshots, waiting, disk, fsync);
+        let (waiting, disk, fsync) = (waiting.clone(), disk.clone(), settings.logs.fsync);
+        let range = Range::new(row.clone(), store, snapshots, waiting, disk, fsync);
         range.set_transaction_limits(settings.transactions);
         Arc::new(range)
     }

@@ -2,6 +2,7 @@
 //! begins again; if the same entry halts it again, it stops. A log that fails is written again.
 
 pub(crate) mod files;
+mod reads;
 pub(crate) mod renew;
 mod reopen;
 mod roles;

@@ -79,13 +79,20 @@ impl Cluster {
         let mut search = Search::default();
         loop {
             let server = search.find(replicas).await?;
-            let peer = match server {
-                Server::Here(_) => None,
-                Server::Peer(peer) => self.peers.iter().position(|other| std::ptr::eq(&**other, peer)),
+            let (peer, confirmed) = match server {
+                Server::Here(range) => (None, range.confirm().await),
+                Server::Peer(peer) => {
+                    (self.peers.iter().position(|other| std::ptr::eq(&**other, peer)), Ok(()))
+                }
             };
-            let pending = self.query_node(peer, query);
-            let node = pending.node.clone();
-            match pending.reply().await {
+            let (node, reply) = match confirmed {
+                Ok(()) => {
+                    let pending = self.query_node(peer, query);
+                    (pending.node.clone(), pending.reply().await)
+                }
+                Err(error) => (self.node_name().clone(), Err(error.into())),
+            };
+            match reply {
                 Ok(reply) => return Ok(PendingReply { node, state: State::Ready(reply) }),
                 Err(failure) if failure.is_misdirected() => {
                     search.go_on(replicas, Some(server), failure).await?;

@@ -286,7 +286,7 @@ impl Cluster {
                 node.execute(&[request], now_ms, on_reply);
             }
             Owner::Later(target) => {
-                let range = target.range().filter(|_| is_immediate(&request.op));
+                let range = target.range_to_read().filter(|_| is_immediate(&request.op));
                 let read = range.map(|range| self.local.read(range, &[request], now_ms, &mut on_reply));
                 match read.transpose() {
                     Ok(Some(_)) => {}
@@ -516,7 +516,7 @@ fn open_ranges(
     // One that has left this node may have been kept by a process that ended before it was removed.
     let left =
         if placements.epoch > 0 { elsewhere.iter().map(|row| row.span()).collect() } else { Vec::new() };
-    let replicas = here.iter().map(|row| row.replica(placements.epoch == 0));
+    let replicas = here.iter().map(|row| row.replica(placements.epoch == 0, routes));
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),

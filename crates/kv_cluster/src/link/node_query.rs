@@ -83,6 +83,17 @@ pub(crate) enum NodeQuery<'a> {
 }
 
 impl NodeQuery<'_> {
+    /// The range with replicas that it is about, if it reads one.
+    pub(crate) fn range_to_read(&self) -> Option<&[u8]> {
+        match self {
+            NodeQuery::Scan { range, .. }
+            | NodeQuery::RandomName { range, .. }
+            | NodeQuery::BucketCounts { range }
+            | NodeQuery::Stats { range } => *range,
+            _ => None,
+        }
+    }
+
     /// Whether it changes nothing, so that a lost reply does no harm.
     pub(crate) fn is_read(&self) -> bool {
         !matches!(

@@ -195,7 +195,9 @@ impl LocalNode {
             let Some(ranges) = &self.ranges else {
                 return Err(Error::NoDataDir { node: self.name.shared(), row: row.buckets().into() });
             };
-            ranges.add(&row.replica(false)).map_err(|error| Error::DataDir(error.to_string()))
+            ranges
+                .add(&row.replica(false, self.table.routes()))
+                .map_err(|error| Error::DataDir(error.to_string()))
         };
         let panicked = |_| Err(Error::DataDir("its thread panicked, and the log says where".into()));
         spawn_blocking(add).await.unwrap_or_else(panicked)

@@ -22,6 +22,8 @@ pub struct RouteRow {
     pub nodes: Vec<String>,
     /// Whether it is durable on a node with a data directory.
     pub durable: bool,
+    /// Whether the leader of several nodes asks the others before it reads.
+    pub confirms_reads: bool,
 }
 
 /// Disjoint spans of names in the order of the names, each with its nodes.
@@ -40,6 +42,8 @@ pub struct Route {
     nodes: Box<[NodeName]>,
     #[serde(skip)]
     is_durable: bool,
+    #[serde(skip)]
+    confirms_reads: bool,
 }
 
 impl Route {
@@ -95,7 +99,13 @@ impl Routes {
             }
             for piece in left {
                 let buckets = if piece == range { buckets.to_owned() } else { piece.to_string() };
-                spans.push(Route { buckets, range: piece, nodes: nodes.clone(), is_durable: row.durable });
+                spans.push(Route {
+                    buckets,
+                    range: piece,
+                    nodes: nodes.clone(),
+                    is_durable: row.durable,
+                    confirms_reads: row.confirms_reads,
+                });
             }
             spans.sort_by(|one, other| one.range.start.cmp(&other.range.start));
             earlier.push((buckets, range));
@@ -106,8 +116,13 @@ impl Routes {
 
     /// One span: every bucket belongs to `owner`.
     pub fn all(owner: NodeName) -> Routes {
-        let route =
-            Route { buckets: "..".into(), range: NameRange::all(), nodes: [owner].into(), is_durable: true };
+        let route = Route {
+            buckets: "..".into(),
+            range: NameRange::all(),
+            nodes: [owner].into(),
+            is_durable: true,
+            confirms_reads: false,
+        };
         Routes { spans: vec![route] }
     }
 

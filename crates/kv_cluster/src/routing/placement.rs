@@ -99,9 +99,12 @@ impl PlacedRow {
         Placement { nodes: shared(&self.nodes), leaving: shared(&self.leaving) }
     }
 
-    /// The replica of a node.
-    pub(crate) fn replica(&self, may_be_new: bool) -> ReplicaSpan {
-        ReplicaSpan { span: self.span(), placement: Some(self.placement()), may_be_new }
+    /// The replica of a node that has these routes.
+    pub(crate) fn replica(&self, may_be_new: bool, routes: &Routes) -> ReplicaSpan {
+        let placement = Some(self.placement());
+        let route = routes.spans.iter().find(|route| route.range == self.range);
+        let confirms_reads = route.is_some_and(|route| route.confirms_reads);
+        ReplicaSpan { span: self.span(), placement, may_be_new, confirms_reads }
     }
 
     /// Gives it other nodes.
@@ -226,6 +229,7 @@ mod tests {
             buckets: buckets.into(),
             nodes: nodes.iter().map(|name| node(name).to_string()).collect(),
             durable: true,
+            confirms_reads: false,
         };
         let rows = [row("..f", &["a"]), row("..m", &["a", "b", "c"]), row("..", &["d", "e", "f"])];
         let routes = Routes::new(&rows, &nodes(&["a", "b", "c", "d", "e", "f"])).expect("valid");
@@ -250,7 +254,12 @@ mod tests {
         assert_eq!((rows[0], table.rows[0].is_meta()), (("meta", 3), true));
         assert_eq!(*table.rows[0].nodes, nodes(&["a", "b", "c"])[..]);
         assert!(!table.rows[0].span().contains(b"") && !table.rows[0].span().contains(b"meta"));
-        let alone = [RouteRow { buckets: "..".into(), nodes: vec![node("a").to_string()], durable: true }];
+        let alone = [RouteRow {
+            buckets: "..".into(),
+            nodes: vec![node("a").to_string()],
+            durable: true,
+            confirms_reads: false,
+        }];
         assert_eq!(PlacementTable::of(&Routes::new(&alone, &nodes(&["a"])).expect("valid")), None);
     }
 

@@ -12,7 +12,12 @@ fn node(name: &str) -> NodeName {
 }
 
 fn row(buckets: &str, owner: &str) -> RouteRow {
-    RouteRow { buckets: buckets.into(), nodes: vec![node(owner).to_string()], durable: true }
+    RouteRow {
+        buckets: buckets.into(),
+        nodes: vec![node(owner).to_string()],
+        durable: true,
+        confirms_reads: false,
+    }
 }
 
 fn routes(rows: &[RouteRow]) -> Result<Routes, RouteError> {
@@ -92,6 +97,7 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
         buckets: "n..z".into(),
         nodes: nodes.iter().map(|node| (*node).into()).collect(),
         durable: true,
+        confirms_reads: false,
     };
     let invalid = [
         (row("n-z", "bar"), "no ..", "\"a..m\""),
@@ -128,7 +134,7 @@ fn bad_rows_are_refused_with_their_index_and_the_remedy() {
 fn replicated(count: usize) -> (RouteRow, Vec<NodeName>) {
     let known: Vec<NodeName> = (0..count).map(|number| node(&format!("foo{number}"))).collect();
     let nodes = known.iter().rev().map(NodeName::to_string).collect();
-    (RouteRow { buckets: "..".into(), nodes, durable: true }, known)
+    (RouteRow { buckets: "..".into(), nodes, durable: true, confirms_reads: false }, known)
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Handles what a peer sends: executes its requests, and passes its replies and changes to whoever awaits
 //! them.
 
-mod large_calls;
 mod large_reply;
 pub(crate) mod node_queries;
 mod proposals;
 mod requests;
+mod slow_calls;
 mod subscriptions;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
         send_queue::MessageWriter,
     },
     local::LocalNode,
-    serve::{large_calls::LargeCalls, proposals::Proposals, subscriptions::ChangeStreams},
+    serve::{proposals::Proposals, slow_calls::SlowCalls, subscriptions::ChangeStreams},
 };
 use kv::{Op, Publication, Request, free_buffer};
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
@@ -37,7 +37,7 @@ pub(crate) struct Inbound {
     reassembly: Reassembly,
     streams: ChangeStreams,
     proposals: Proposals,
-    large_calls: LargeCalls,
+    slow_calls: SlowCalls,
     /// Requests that arrived while too much was unsent, or after the end of a turn. The protocol bounds them,
     /// so this node never has to stop reading, and two nodes cannot deadlock by each waiting until the other
     /// reads.
@@ -68,8 +68,8 @@ enum Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handled {
     Done,
-    /// It is a call or a transaction with large arguments, which has yet to start.
-    Large,
+    /// It is a call, a transaction or a query that is a task, which has yet to start.
+    Slow,
 }
 
 impl Turn {
@@ -94,7 +94,7 @@ impl Inbound {
             reassembly: Reassembly::default(),
             streams: ChangeStreams::default(),
             proposals: Proposals::default(),
-            large_calls: LargeCalls::default(),
+            slow_calls: SlowCalls::default(),
             deferred: VecDeque::new(),
             publications: VecDeque::new(),
             deferred_bytes: 0,
@@ -129,7 +129,7 @@ impl Inbound {
                 free_buffer(frame);
                 Ok(())
             }
-            (Handled::Large, frame) => self.start_large_call(frame.into_owned()),
+            (Handled::Slow, frame) => self.start_slow_call(frame.into_owned()),
         }
     }
 
@@ -141,7 +141,7 @@ impl Inbound {
             let (message, items) = codec::decode_frame(&frame)?;
             match self.handle(message, items, output)? {
                 Handled::Done => free_buffer(frame),
-                Handled::Large => self.start_large_call(frame)?,
+                Handled::Slow => self.start_slow_call(frame)?,
             }
         }
         Ok(())
@@ -167,7 +167,7 @@ impl Inbound {
 
     /// Whether the replies to another request may be added to `output`, with those that are being copied.
     fn has_room_for_replies(&self, output: &WriteBuffer) -> bool {
-        output.has_room_for_replies(self.large_calls.reply_bytes())
+        output.has_room_for_replies(self.slow_calls.reply_bytes())
     }
 
     /// Begins a turn, after other tasks have run.
@@ -187,9 +187,9 @@ impl Inbound {
             () = self.streams.reap() => {}
             finished = self.proposals.next() => {
                 let large = proposals::write(finished, output.queue());
-                large.into_iter().for_each(|large| self.large_calls.reply(large));
+                large.into_iter().for_each(|large| self.slow_calls.reply(large));
             }
-            mut finished = self.large_calls.next() => {
+            mut finished = self.slow_calls.next() => {
                 self.deferred_bytes -= finished.bytes;
                 output.append(&mut finished.reply);
             }
@@ -212,12 +212,12 @@ impl Inbound {
             }
             Message::Call { id } => {
                 let mut requests = codec::decode_requests(items, CALL_REQUESTS)?;
-                if large_calls::is_large(&self.local, &requests) {
-                    return Ok(Handled::Large);
+                if slow_calls::is_slow_call(&self.local, &requests) {
+                    return Ok(Handled::Slow);
                 }
                 self.attribute_watches(&mut requests);
                 let large = requests::execute(&self.local, id, &requests, &mut self.proposals, queue);
-                large.into_iter().for_each(|large| self.large_calls.reply(large));
+                large.into_iter().for_each(|large| self.slow_calls.reply(large));
             }
             Message::Replies { id } => self.link.on_replies(id, CallReplies::decode(items)?)?,
             Message::Subscribe { id, subscription, bucket } => {
@@ -231,8 +231,8 @@ impl Inbound {
             }
             Message::Transact { id, watched } => {
                 let requests = codec::decode_requests(items, TRANSACTION_REQUESTS)?;
-                if large_calls::place_of_large(&self.local, &watched, &requests).is_some() {
-                    return Ok(Handled::Large);
+                if slow_calls::is_slow_transaction(&self.local, &watched, &requests) {
+                    return Ok(Handled::Slow);
                 }
                 requests::transact(&self.local, id, &watched, &requests, &mut self.proposals, queue);
             }
@@ -247,6 +247,9 @@ impl Inbound {
             Message::NodeQuery { id, query: NodeQuery::Flush { range, database } } => {
                 self.proposals.flush(&self.local, id, (range, database), queue);
             }
+            Message::NodeQuery { query, .. } if slow_calls::queried_range(&self.local, &query).is_some() => {
+                return Ok(Handled::Slow);
+            }
             Message::NodeQuery { id, query } if self.proposals.query(&self.local, id, &query) => {}
             Message::NodeQuery { id, query } => node_queries::write_reply(&self.local, id, &query, queue),
             Message::NodeReply { id, reply } => self.link.on_node_reply(id, reply)?,
@@ -260,9 +263,9 @@ impl Inbound {
         Ok(Handled::Done)
     }
 
-    fn start_large_call(&mut self, message: Vec<u8>) -> Result<(), LinkClosed> {
+    fn start_slow_call(&mut self, message: Vec<u8>) -> Result<(), LinkClosed> {
         self.count_deferred(message.len())?;
-        self.large_calls.start(self.local.clone(), message);
+        self.slow_calls.start(self.local.clone(), message);
         Ok(())
     }
 

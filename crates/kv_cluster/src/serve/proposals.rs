@@ -121,6 +121,18 @@ impl Proposals {
     }
 }
 
+/// Executes the first requests of a call, which only read, when the lead of the range is confirmed, and
+/// queues the replies. A large one at their end is left to the caller.
+pub(super) async fn read(
+    range: &Range,
+    id: u32,
+    requests: &[Request<'_>],
+    queue: &mut SendQueue,
+) -> Option<LargeReply> {
+    let replies = range.confirm().await.and_then(|()| range.read_confirmed(requests));
+    write_call(id, requests.len(), replies, queue)
+}
+
 /// Executes a call with one large request, and queues the reply, unless that is large.
 pub(super) async fn call_large(
     range: &Range,

@@ -56,7 +56,7 @@ pub(crate) fn execute(
             Some(Ok(Place::Volatile)) => {
                 local.execute(run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)))
             }
-            Some(Ok(Place::Range(_))) if !run.is_immediate => break,
+            Some(Ok(Place::Range(range))) if !run.is_immediate || range.confirms_reads() => break,
             Some(Ok(Place::Range(range))) => {
                 let read =
                     local.read(range, run.requests, now_ms, |reply| push(ForwardedReply::Reply(reply)));
@@ -94,16 +94,16 @@ pub(crate) fn execute(
 }
 
 /// Requests in a row for the same place of this node.
-struct Run<'r, 'q, 'l> {
+pub(super) struct Run<'r, 'q, 'l> {
     /// `None` if this node does not own the buckets.
-    place: Option<Result<Place<'l>, RangeFailure>>,
-    requests: &'r [Request<'q>],
-    /// Whether a durable range executes them at once.
-    is_immediate: bool,
+    pub(super) place: Option<Result<Place<'l>, RangeFailure>>,
+    pub(super) requests: &'r [Request<'q>],
+    /// Whether a durable range executes them without its log.
+    pub(super) is_immediate: bool,
 }
 
 impl<'r, 'q, 'l> Run<'r, 'q, 'l> {
-    fn first_of(local: &'l LocalNode, requests: &'r [Request<'q>]) -> Option<Run<'r, 'q, 'l>> {
+    pub(super) fn first_of(local: &'l LocalNode, requests: &'r [Request<'q>]) -> Option<Run<'r, 'q, 'l>> {
         let place = local.place_of(requests.first()?);
         let is_same = |request: &&Request<'_>| match (&place, local.place_of(request)) {
             (None, None) => true,

@@ -208,13 +208,13 @@ async fn other_calls_are_executed_while_a_large_reply_is_copied() {
     let [.., get] = put_and_get("");
     served.inbound.begin_turn();
     served.receive(&Message::Call { id: 1 }, &[get, get]).unwrap();
-    assert_eq!(served.inbound.large_calls.reply_bytes(), value.len(), "one reply in a message");
+    assert_eq!(served.inbound.slow_calls.reply_bytes(), value.len(), "one reply in a message");
     served.inbound.begin_turn();
     served.receive(&Message::Call { id: 2 }, &put_and_get("2")).unwrap();
     assert_eq!(served.replies(), [(2, "2".into())]);
     served.inbound.progress(&mut served.output).await;
     assert!(served.replies() == [(1, value)]);
-    assert_eq!(served.inbound.large_calls.reply_bytes(), 0);
+    assert_eq!(served.inbound.slow_calls.reply_bytes(), 0);
 }
 
 #[tokio::test]

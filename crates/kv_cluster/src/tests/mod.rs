@@ -54,7 +54,12 @@ fn name(name: &str) -> NodeName {
 }
 
 fn row(buckets: &str, node: &str) -> RouteRow {
-    RouteRow { buckets: buckets.into(), nodes: vec![name(node).to_string()], durable: true }
+    RouteRow {
+        buckets: buckets.into(),
+        nodes: vec![name(node).to_string()],
+        durable: true,
+        confirms_reads: false,
+    }
 }
 
 fn routes(rows: &[RouteRow]) -> Routes {

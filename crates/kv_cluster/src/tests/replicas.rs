@@ -15,10 +15,15 @@ pub(super) struct Nodes {
     addresses: Vec<(NodeName, String)>,
     directories: Vec<TempDir>,
     running: Vec<Option<Node>>,
+    confirms_reads: bool,
 }
 
 impl Nodes {
     pub(super) async fn start() -> Nodes {
+        Nodes::start_with(false).await
+    }
+
+    async fn start_with(confirms_reads: bool) -> Nodes {
         let free = |node: &&str| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             (name(node), listener.local_addr().unwrap().to_string())
@@ -26,7 +31,7 @@ impl Nodes {
         let addresses: Vec<_> = MEMBERS.iter().chain(&[OUTSIDER]).map(free).collect();
         let directories = addresses.iter().map(|_| TempDir::new().unwrap()).collect();
         let running = addresses.iter().map(|_| None).collect();
-        let mut nodes = Nodes { addresses, directories, running };
+        let mut nodes = Nodes { addresses, directories, running, confirms_reads };
         for node in 0..=MEMBERS.len() {
             nodes.open(node).await;
         }
@@ -41,7 +46,8 @@ impl Nodes {
         let (me, link) = self.addresses[node].clone();
         let known: Vec<_> = self.addresses.iter().map(|(name, _)| name.clone()).collect();
         let nodes = MEMBERS.map(|member| name(member).to_string()).into();
-        let row = RouteRow { buckets: "..".into(), nodes, durable: true };
+        let confirms_reads = self.confirms_reads;
+        let row = RouteRow { buckets: "..".into(), nodes, durable: true, confirms_reads };
         let started = Node::start(Settings {
             name: me.clone(),
             link: Some(link),
@@ -116,6 +122,58 @@ async fn every_node_serves_one_store() {
         for reader in nodes.running() {
             assert_eq!(reader.execute(&bucket, Op::Get { key: b"milk" }).await.unwrap(), value);
         }
+    }
+}
+
+/// Reads in each way that there is, and compares what is read.
+async fn read_in_every_way(node: &Node) {
+    let requests = [b"a", b"b"].map(|bucket| Request::new(bucket, Op::Get { key: b"milk" }));
+    assert_eq!(node.execute("a", Op::Get { key: b"milk" }).await.unwrap(), "1");
+    let mut replies = Vec::new();
+    soon(node.cluster.execute_all(&requests, |_, reply| replies.push(format!("{:?}", reply.unwrap())))).await;
+    let transacted = node.cluster.transact(&[], &requests, |reply| replies.push(format!("{reply:?}")));
+    assert_eq!(soon(transacted).await, Ok(true));
+    let (one, other) = (Reply::Value(b"1"), Reply::Value(b"2"));
+    let expected =
+        [format!("{one:?}"), format!("{other:?}"), format!("Ok({one:?})"), format!("Ok({other:?})")];
+    assert_eq!(replies, expected);
+    let mut batches = node.cluster.forward(&requests);
+    let [batch] = &mut batches[..] else { panic!("one row is one batch") };
+    assert_eq!(soon(batch.resolve_next()).await, Ok(one));
+    assert_eq!(soon(batch.resolve_next()).await, Ok(other));
+    assert_eq!(soon(node.cluster.bucket_counts()).await.unwrap()[0], 3);
+    let page = soon(node.cluster.scan(0, &ScanFilter::default())).await.unwrap();
+    assert_eq!(page.names.len(), 3);
+    assert!(soon(node.cluster.random_name(Database::ZERO)).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn confirmed_reads_are_served_at_every_node_without_the_log_while_a_majority_answers() {
+    let mut nodes = Nodes::start_with(true).await;
+    nodes.ready().await;
+    for (bucket, value) in [("a", "1"), ("b", "2")] {
+        nodes.node(3).execute(bucket, Op::Create).await.unwrap();
+        nodes.node(3).execute(bucket, put(value)).await.unwrap();
+    }
+    let leader = nodes.leader().await;
+    let last_entry = |nodes: &Nodes| nodes.node(leader).cluster.local().ranges()[0].status().applied;
+    let before = last_entry(&nodes);
+    for node in nodes.running() {
+        read_in_every_way(node).await;
+    }
+    assert_eq!(last_entry(&nodes), before, "only writes are logged");
+    nodes.stop((leader + 1) % 3).await;
+    for node in nodes.running() {
+        read_in_every_way(node).await;
+    }
+    nodes.stop((leader + 2) % 3).await;
+    for node in nodes.running() {
+        let began = Instant::now();
+        let read = node.execute("a", Op::Get { key: b"milk" }).await.unwrap_err();
+        assert!(no_leader(&read), "{read}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        let counts = soon(node.cluster.bucket_counts()).await.unwrap_err();
+        assert!(no_leader(&counts), "{counts}");
     }
 }
 
@@ -277,7 +335,7 @@ async fn a_subscription_goes_on_at_the_next_leader_and_the_subscriber_is_notifie
 #[tokio::test]
 async fn a_replica_needs_a_data_directory() {
     let nodes = MEMBERS.map(|member| name(member).to_string()).into();
-    let row = RouteRow { buckets: "..".into(), nodes, durable: true };
+    let row = RouteRow { buckets: "..".into(), nodes, durable: true, confirms_reads: false };
     let known = MEMBERS.map(name);
     let routes = Routes::new(&[row], &known).unwrap();
     let peers = known[1..].iter().map(|peer| (peer.clone(), "127.0.0.1:1".into())).collect();

@@ -10,10 +10,11 @@ use crate::{limits::LEASE, log::encoding::Vote};
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
+use tokio::sync::{Notify, futures::Notified};
 
 /// The lease of a replica while it leads.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(crate) struct Lease {
     /// When it ends; zero if there is none.
     end: AtomicU64,
     acknowledged: Mutex<Acknowledgements>,
+    /// Another replica has answered.
+    answered: Notify,
 }
 
 /// Who has answered the leader.
@@ -87,7 +90,28 @@ impl Lease {
             let last = acknowledged.sent.entry(replica).or_default();
             *last = sent.max(*last);
             self.end.store(acknowledged.end(now()), Relaxed);
+            drop(acknowledged);
+            self.answered.notify_waiters();
         }
+    }
+
+    /// Waits until another replica has answered, from now on.
+    pub(crate) fn answered(&self) -> Notified<'_> {
+        self.answered.notified()
+    }
+
+    /// Whether a majority has answered, as followers of this leader, what was sent at this time or later. So
+    /// no other one was elected before, whatever the clocks of the others say.
+    pub(crate) fn is_confirmed_since(&self, time: Duration) -> bool {
+        self.acknowledged.lock().answered_by_majority(now()) >= time
+    }
+
+    /// The vote by which it leads, if it does, and the other voters.
+    pub(crate) fn followers(&self) -> Option<(Vote, BTreeSet<u64>)> {
+        let acknowledged = self.acknowledged.lock();
+        let voters = acknowledged.voters.iter().flatten().copied();
+        let others = voters.filter(|voter| *voter != acknowledged.replica).collect();
+        acknowledged.vote.map(|vote| (vote, others))
     }
 
     /// Suspends the lease, so that the replica may vote for another one, unless there is one.
@@ -114,6 +138,16 @@ impl Lease {
     pub(crate) fn is_valid(&self) -> bool {
         now().as_nanos() < u128::from(self.end.load(Relaxed))
     }
+
+    /// Whether there was one since this replica began to lead, and it has voted for no other one since.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.end.load(Relaxed) > 0
+    }
+
+    /// How long it lasts at least if nobody answers any more.
+    pub(crate) fn left(&self) -> Duration {
+        Duration::from_nanos(self.end.load(Relaxed)).saturating_sub(now()).min(LEASE)
+    }
 }
 
 impl Acknowledgements {
@@ -126,21 +160,29 @@ impl Acknowledgements {
         if !self.voters.is_empty() && self.voters.iter().flatten().all(|voter| *voter == self.replica) {
             return u64::MAX;
         }
+        match self.answered_by_majority(now) {
+            Duration::ZERO => 0,
+            sent => (sent + LEASE).as_nanos() as u64,
+        }
+    }
+
+    /// When that was sent which a majority has answered, or something later; zero if there is nothing.
+    fn answered_by_majority(&self, now: Duration) -> Duration {
+        if self.votes > 0 || self.vote.is_none() {
+            return Duration::ZERO;
+        }
         let sent = |replica: &u64| match *replica == self.replica {
             true => now,
             false => self.sent.get(replica).copied().unwrap_or_default(),
         };
-        let answered_by_majority = |voters: &Vec<u64>| {
+        let of_majority = |voters: &Vec<u64>| {
             let mut sent: Vec<_> = voters.iter().map(sent).collect();
             sent.sort_unstable();
             // As many have answered this one or a later one.
             sent.len().checked_sub(voters.len() / 2 + 1).and_then(|place| sent.get(place).copied())
         };
-        let oldest = self.voters.iter().map(|voters| answered_by_majority(voters).unwrap_or_default()).min();
-        match oldest {
-            Some(sent) if !sent.is_zero() => (sent + LEASE).as_nanos() as u64,
-            _ => 0,
-        }
+        let times = self.voters.iter().map(|voters| of_majority(voters).unwrap_or_default());
+        times.min().unwrap_or_default()
     }
 }
 
@@ -188,6 +230,27 @@ mod tests {
         lease.begin(1, vote, vec![vec![1, 2, 3]]);
         lease.extend(vote, 2, now());
         assert!(!lease.is_valid(), "it has resigned");
+    }
+
+    #[test]
+    fn a_majority_confirms_what_was_asked_before_that_was_sent_which_it_has_answered() {
+        let lease = lease(&[&[1, 2, 3, 4, 5]]);
+        // It has no lease by that any more.
+        let asked = now() - LEASE;
+        lease.extend(VOTE, 2, asked);
+        lease.extend(VOTE, 3, asked - Duration::from_nanos(1));
+        lease.extend(Vote { term: 2, ..VOTE }, 4, asked);
+        assert!(!lease.is_confirmed_since(asked), "two of five: one has answered what was sent before");
+        lease.extend(VOTE, 3, asked);
+        assert!(lease.is_confirmed_since(asked) && !lease.is_valid());
+        assert!(lease.suspend());
+        assert!(!lease.is_confirmed_since(asked), "it may have voted for another one");
+        lease.resume();
+        lease.extend(VOTE, 2, asked);
+        lease.extend(VOTE, 3, asked);
+        assert!(lease.is_confirmed_since(asked));
+        lease.end();
+        assert!(!lease.is_confirmed_since(asked));
     }
 
     #[test]

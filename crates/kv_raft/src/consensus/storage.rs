@@ -1,8 +1,11 @@
 //! Our log and our machine, as the library sees them.
 
-use super::types::{
-    Failed, Kinds, Members, Proposal, RaftLogId, RaftVote, entry_bytes, from_log, id_from, id_to, members_to,
-    meta_of, vote_from, vote_to,
+use super::{
+    lease::Lease,
+    types::{
+        Failed, Kinds, Members, Proposal, RaftLogId, RaftVote, entry_bytes, from_log, id_from, id_to,
+        members_to, meta_of, vote_from, vote_to,
+    },
 };
 use crate::{
     group::process,
@@ -161,6 +164,7 @@ pub(super) struct StateMachine {
     pub(super) machine: Machine,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) log: Weak<Mutex<Log>>,
+    pub(super) lease: Arc<Lease>,
 }
 
 impl RaftStateMachine<Kinds> for StateMachine {
@@ -216,6 +220,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
     ) -> Result<(), Failed> {
         let failed = |error: &io::Error| StorageIOError::write_snapshot(Some(meta.signature()), error);
         let Some(path) = *path else { return Ok(()) };
+        // A replica that led until now reads no part of it.
+        self.lease.end();
         let Machine { store, progress, .. } = &self.machine;
         let load = || self.snapshots.load_received(&path, store);
         let loaded = block_in_place(load).map_err(|error| failed(&io::Error::other(error.to_string())))?;

@@ -125,6 +125,11 @@ impl Debug for Transport {
 }
 
 impl PendingCall {
+    /// Whether there is no reply yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.transport.calls.lock().contains_key(&self.id)
+    }
+
     /// Waits for the reply; forever if it is lost.
     pub(crate) async fn reply(&mut self) -> Reply {
         match (&mut self.reply).await {
@@ -302,15 +307,14 @@ impl Transport {
     }
 
     fn receive_reply(&self, from: u64, id: u64, reply: Reply) {
-        if let Some(SentAppend { to, vote, sent }) = self.appends.lock().remove(&id)
-            && to == from
-            && reply.is_of_follower()
-        {
-            self.lease.extend(vote, to, sent);
-        }
+        let append = self.appends.lock().remove(&id).filter(|append| append.to == from);
+        let append = append.filter(|_| reply.is_of_follower());
         if let Some(sender) = self.calls.lock().remove(&id) {
             // Nobody waits any more.
             drop(sender.send(reply));
+        }
+        if let Some(SentAppend { to, vote, sent }) = append {
+            self.lease.extend(vote, to, sent);
         }
     }
 

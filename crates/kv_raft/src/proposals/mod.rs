@@ -1,6 +1,7 @@
 //! What waits to be written in a range. All that waits becomes one group, and so one entry of the log: while
 //! a group is in flight, the next one fills.
 
+pub(crate) mod confirmations;
 mod delay;
 pub(crate) mod replies;
 pub(crate) mod ticket;
@@ -49,7 +50,7 @@ impl Default for WaitingBytes {
     }
 }
 
-/// Who proposes the groups of a range waits for it.
+/// Who proposes the groups of a range, or confirms its reads, waits for it.
 #[derive(Debug, Default)]
 struct Filled(Notify);
 

@@ -106,6 +106,16 @@ impl GroupReplies {
         replies
     }
 
+    /// Bytes of memory that they hold.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() + self.large_bytes
+    }
+
+    /// The replies to the only step.
+    pub(crate) fn into_step(self) -> Replies {
+        Replies::new(Arc::new(self), 0)
+    }
+
     /// A single step with a single reply.
     pub(crate) fn single(reply: Reply<'_>) -> GroupReplies {
         let mut replies = GroupReplies::default();

@@ -15,21 +15,61 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// The result of a group, and who waits for it.
+/// A result, and who waits for it.
 #[derive(Debug)]
-struct Waiters(Mutex<State>);
+pub(super) struct Waiters<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
-enum State {
-    /// The wakers, by step.
+enum State<T> {
+    /// The wakers, each at its place.
     Waiting(Vec<Option<Waker>>),
-    Done(Result<Arc<GroupReplies>, RangeError>),
+    Done(Result<T, RangeError>),
+}
+
+impl<T> Default for Waiters<T> {
+    fn default() -> Waiters<T> {
+        Waiters(Mutex::new(State::Waiting(Vec::new())))
+    }
+}
+
+impl<T: Clone> Waiters<T> {
+    /// A result that is known.
+    pub(super) fn done(result: Result<T, RangeError>) -> Waiters<T> {
+        Waiters(Mutex::new(State::Done(result)))
+    }
+
+    /// Sets the result, unless there is one, and wakes all who wait for it.
+    pub(super) fn set(&self, result: impl FnOnce() -> Result<T, RangeError>) {
+        let mut state = self.0.lock();
+        let State::Waiting(wakers) = &mut *state else { return };
+        let wakers = std::mem::take(wakers);
+        *state = State::Done(result());
+        drop(state);
+        wakes::wake_all(wakers.into_iter().flatten());
+    }
+
+    /// The result, once it is known; until then who polls at this place waits for it.
+    pub(super) fn poll(&self, place: usize, context: &mut Context<'_>) -> Poll<Result<T, RangeError>> {
+        match &mut *self.0.lock() {
+            State::Done(result) => Poll::Ready(result.clone()),
+            State::Waiting(wakers) => {
+                if wakers.len() <= place {
+                    wakers.resize(place + 1, None);
+                }
+                match &mut wakers[place] {
+                    Some(waker) => waker.clone_from(context.waker()),
+                    none => *none = Some(context.waker().clone()),
+                }
+                Poll::Pending
+            }
+        }
+    }
 }
 
 /// The group's end of its tickets. If it is dropped without a result, the outcome is unknown.
 #[derive(Debug)]
 pub(crate) struct Completion {
-    waiters: Arc<Waiters>,
+    waiters: Arc<Waiters<Arc<GroupReplies>>>,
     range: Arc<str>,
     /// Becomes true if the group fails.
     has_failed: Option<Arc<AtomicBool>>,
@@ -37,8 +77,7 @@ pub(crate) struct Completion {
 
 impl Completion {
     pub(super) fn new(range: Arc<str>) -> Completion {
-        let waiters = Arc::new(Waiters(Mutex::new(State::Waiting(Vec::new()))));
-        Completion { waiters, range, has_failed: None }
+        Completion { waiters: Arc::default(), range, has_failed: None }
     }
 
     /// Has it noted if the group fails.
@@ -53,15 +92,12 @@ impl Completion {
 
     /// Sets the result of the group, and wakes all who wait for it. Only the first result counts.
     pub(crate) fn set(&self, result: Result<GroupReplies, RangeError>) {
-        let mut state = self.waiters.0.lock();
-        let State::Waiting(wakers) = &mut *state else { return };
-        let wakers = std::mem::take(wakers);
-        if let Some(has_failed) = &self.has_failed {
-            has_failed.fetch_or(result.is_err(), Relaxed);
-        }
-        *state = State::Done(result.map(Arc::new));
-        drop(state);
-        wakes::wake_all(wakers.into_iter().flatten());
+        self.waiters.set(|| {
+            if let Some(has_failed) = &self.has_failed {
+                has_failed.fetch_or(result.is_err(), Relaxed);
+            }
+            result.map(Arc::new)
+        });
     }
 }
 
@@ -75,14 +111,14 @@ impl Drop for Completion {
 /// without it.
 #[derive(Debug)]
 pub struct Ticket {
-    waiters: Arc<Waiters>,
+    waiters: Arc<Waiters<Arc<GroupReplies>>>,
     step: usize,
 }
 
 impl Ticket {
     /// A ticket that is ready.
     pub(crate) fn ready(replies: GroupReplies) -> Ticket {
-        Ticket { waiters: Arc::new(Waiters(Mutex::new(State::Done(Ok(Arc::new(replies)))))), step: 0 }
+        Ticket { waiters: Arc::new(Waiters::done(Ok(Arc::new(replies)))), step: 0 }
     }
 }
 
@@ -90,19 +126,7 @@ impl Future for Ticket {
     type Output = Result<Replies, RangeError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self.waiters.0.lock() {
-            State::Done(Ok(replies)) => Poll::Ready(Ok(Replies::new(replies.clone(), self.step))),
-            State::Done(Err(error)) => Poll::Ready(Err(error.clone())),
-            State::Waiting(wakers) => {
-                if wakers.len() <= self.step {
-                    wakers.resize(self.step + 1, None);
-                }
-                match &mut wakers[self.step] {
-                    Some(waker) => waker.clone_from(context.waker()),
-                    none => *none = Some(context.waker().clone()),
-                }
-                Poll::Pending
-            }
-        }
+        let result = self.waiters.poll(self.step, context);
+        result.map(|replies| replies.map(|replies| Replies::new(replies, self.step)))
     }
 }

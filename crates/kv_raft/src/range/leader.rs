@@ -7,7 +7,10 @@ use super::{
 use crate::{
     consensus::transport::ReplicaStatus, error::RangeError, identity::Placement, limits::TAKE_OVER_WAIT,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Acquire},
+    time::Duration,
+};
 use tokio::time::timeout;
 
 /// Which node serves the requests of a range.
@@ -22,9 +25,10 @@ pub enum Leader {
 }
 
 impl Range {
-    /// The node that serves its requests.
+    /// The node that leads it. If that is this one and it has no lease, it refuses what writes, and confirms
+    /// what reads.
     pub fn leader(&self) -> Leader {
-        if self.is_leader() {
+        if self.is_ready.load(Acquire) {
             return Leader::Here;
         }
         match &*self.state.borrow() {

@@ -241,7 +241,10 @@ impl Replica {
         }
         range.set_ready();
         tracing::info!(range = &*range.span().text, "this node leads the range");
-        self.propose_as_leader(consensus).await
+        tokio::select! {
+            next = self.propose_as_leader(consensus) => next,
+            () = self.confirm_reads(consensus) => unreachable!("it does not end"),
+        }
     }
 
     /// Proposes what waits, one group after the other, until the range is closed or another replica is to

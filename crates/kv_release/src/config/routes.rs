@@ -24,6 +24,9 @@ pub(super) const SECTION: &Section = &Section {
         Key::boolean("durable")
             .example("false")
             .help("false: these buckets are volatile, even if their node has a data_dir. Otherwise they are durable."),
+        Key::string("reads").example("confirmed").help(
+            "confirmed: the leader of several nodes asks a majority before each read. Otherwise, lease.",
+        ),
     ],
 };
 
@@ -34,7 +37,11 @@ struct RouteTable {
     #[serde(default)]
     nodes: Vec<String>,
     durable: Option<bool>,
+    reads: Option<String>,
 }
+
+const LEASE: &str = "lease";
+const CONFIRMED: &str = "confirmed";
 
 /// The routes, and how many rows they are; a single node without routes owns everything.
 pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> (Routes, usize) {
@@ -61,11 +68,17 @@ fn resolve_rows(merged: &mut Merged, own: &NodeName, rows: Vec<RouteTable>) -> R
     let known: Vec<NodeName> = nodes.iter().filter_map(|name| name.parse().ok()).collect();
     let mut rows: Vec<RouteRow> = rows
         .into_iter()
-        .map(|RouteTable { buckets, nodes: names, durable }| {
+        .enumerate()
+        .map(|(index, RouteTable { buckets, nodes: names, durable, reads })| {
             // An unknown one has been reported.
             let is_known = |name: &str| known.iter().any(|known| known.as_str() == name);
             let names = names.into_iter().map(|name| if is_known(&name) { name } else { own.to_string() });
-            RouteRow { buckets, nodes: names.collect(), durable: durable.unwrap_or(true) }
+            RouteRow {
+                buckets,
+                nodes: names.collect(),
+                durable: durable.unwrap_or(true),
+                confirms_reads: confirms_reads(merged, index, reads.as_deref()),
+            }
         })
         .collect();
     let mut indices: Vec<usize> = (0..rows.len()).collect();
@@ -79,6 +92,19 @@ fn resolve_rows(merged: &mut Merged, own: &NodeName, rows: Vec<RouteTable>) -> R
         }
     }
     Routes::all(own.clone())
+}
+
+/// Whether reads of the row of this index are confirmed. If one node alone has it, it has nobody to ask.
+fn confirms_reads(merged: &mut Merged, index: usize, reads: Option<&str>) -> bool {
+    match reads.unwrap_or(LEASE) {
+        LEASE => false,
+        CONFIRMED => true,
+        other => {
+            let message = format!("invalid reads: {other:?}; write \"lease\" or \"confirmed\"");
+            merged.error(&["routes", &index.to_string(), "reads"], message);
+            false
+        }
+    }
 }
 
 fn report_unknown_nodes(merged: &mut Merged, rows: &[RouteTable], nodes: &BTreeSet<&str>) {

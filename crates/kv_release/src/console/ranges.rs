@@ -6,7 +6,7 @@ use super::{
     value::{RangeRow, ReplicaRow, Value},
 };
 use kv::time::now_ms;
-use kv_raft::{Fsync, Leader, RangeState, RangeStatus, ReplicaStatus};
+use kv_raft::{Fsync, Leader, RangeState, RangeStatus, ReadGuard, ReplicaStatus};
 
 pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let (local, now_ms) = (node.cluster.local(), now_ms());
@@ -22,7 +22,12 @@ pub(super) fn ranges(node: &Node, _: &[Argument]) -> Result<Value, String> {
             Leader::Node(leader) => Some(leader.to_string()),
             Leader::Unknown => None,
         };
-        RangeRow { leader, term: Some(term), replicas, ..row }
+        let (reads, lease_ms) = match range.read_guard() {
+            Some(ReadGuard::Lease(left)) => (Some("lease"), Some(left.as_millis() as u64)),
+            Some(ReadGuard::Confirmed) => (Some("confirmed"), None),
+            None => (None, None),
+        };
+        RangeRow { leader, term: Some(term), reads, lease_ms, replicas, ..row }
     });
     let volatile = local.volatile_rows().map(|row| RangeRow {
         range: row.to_owned(),

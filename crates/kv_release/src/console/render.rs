@@ -151,7 +151,8 @@ fn ranges_text(rows: &[RangeRow]) -> String {
         let Some(term) = row.term else { continue };
         let leader = row.leader.as_deref().unwrap_or("no node that is known here");
         let others: Vec<_> = row.replicas.iter().map(replica_text).collect();
-        text += &format!("\n{}: led by {leader} (term {term}); also on {}", row.range, others.join(", "));
+        let (range, reads, others) = (&row.range, reads_text(row), others.join(", "));
+        text += &format!("\n{range}: led by {leader} (term {term}{reads}); also on {others}");
     }
     if let Some(interval) = rows.iter().find_map(|row| row.fsync_interval_ms) {
         text += &format!(
@@ -159,6 +160,16 @@ fn ranges_text(rows: &[RangeRow]) -> String {
         );
     }
     text
+}
+
+/// How the leader of a row reads, if it is this node.
+fn reads_text(row: &RangeRow) -> String {
+    match (row.reads, row.lease_ms) {
+        (None, _) => String::new(),
+        (Some(_), Some(0)) => ", no lease".to_owned(),
+        (Some(_), Some(lease_ms)) => format!(", lease {:.1} s", lease_ms as f64 / 1_000.0),
+        (Some(reads), None) => format!(", {reads} reads"),
+    }
 }
 
 /// A copy on another node, and how far behind it is.

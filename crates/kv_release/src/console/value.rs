@@ -104,6 +104,12 @@ pub(crate) struct RangeRow {
     /// The number of its election.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) term: Option<u64>,
+    /// If this node leads it: `lease`, or `confirmed`, as the row says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reads: Option<&'static str>,
+    /// How long it may read without asking the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lease_ms: Option<u64>,
     /// Why it has stopped, or refuses writes.
     pub(crate) reason: Option<String>,
     pub(crate) loaded_percent: Option<u8>,

@@ -91,7 +91,7 @@ fn read_range<'a, P: Protocol>(
     now_ms: u64,
     output: &mut Output<'_>,
 ) -> Option<Executed<P::FollowUp<'a>>> {
-    let range = target.range()?;
+    let range = target.range_to_read()?;
     let count = cluster.immediate_prefix_len(target, requests);
     if count == 0 {
         return None;
@@ -291,7 +291,7 @@ pub(super) async fn prefetch(cluster: &Cluster, request: &Request<'_>) {
         }
         // What a write accesses is prefetched when it is executed, by another thread.
         Owner::Later(target) if request.op.is_read() => {
-            let Some(range) = target.range() else { return };
+            let Some(range) = target.range_to_read() else { return };
             let store = range.store();
             let mut prefetch = store.prefetch(request);
             while store.prefetch_step(request, &mut prefetch) {

@@ -77,7 +77,8 @@ impl Node {
         let (data_dir, owner) = (self.data_dir.clone(), identity.owner());
         let snapshots = Snapshots::new(text, data_dir, directory.into(), owner, disk.clone(), Arc::default());
         let span = identity.span.clone();
-        let range = Range::new(span, None, store, snapshots, Arc::default(), disk, Fsync::Always);
+        let range =
+            Range::new(ReplicaSpan::alone(span), store, snapshots, Arc::default(), disk, Fsync::Always);
         let range = Arc::new(range);
         range.set_transaction_limits(TransactionLimits::default());
         let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };

@@ -136,8 +136,14 @@ fn without_a_log(data_dir: &Path, waiting: &Arc<WaitingBytes>) -> Range {
         disk.clone(),
         Arc::default(),
     );
-    let range =
-        Range::new(span, None, Store::for_range(1, 1), snapshots, waiting.clone(), disk, Fsync::Always);
+    let range = Range::new(
+        ReplicaSpan::alone(span),
+        Store::for_range(1, 1),
+        snapshots,
+        waiting.clone(),
+        disk,
+        Fsync::Always,
+    );
     range.set_ready();
     range
 }

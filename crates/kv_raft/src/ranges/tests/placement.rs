@@ -51,7 +51,12 @@ impl Nodes {
     /// Has a range have its replicas on these nodes, as the table says it to all of them.
     async fn place(&self, nodes: &[usize], leaving: &[usize]) {
         let placement = placement(nodes, leaving);
-        let row = ReplicaSpan { span: span("", None), placement: Some(placement.clone()), may_be_new: false };
+        let row = ReplicaSpan {
+            span: span("", None),
+            placement: Some(placement.clone()),
+            may_be_new: false,
+            confirms_reads: false,
+        };
         for node in nodes.iter().chain(leaving) {
             let ranges = self.ranges(*node);
             match ranges.all().first() {

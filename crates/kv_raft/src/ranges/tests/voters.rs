@@ -1,5 +1,6 @@
 //! Ranges with three replicas, on nodes of one process whose links can be cut.
 
+mod confirmed;
 mod disk;
 mod snapshots;
 
@@ -26,12 +27,17 @@ pub(super) const NODES: [&str; 5] = ["foo@a", "bar@b", "baz@c", "qux@d", "quux@e
 /// Those that have replicas from the start.
 const MEMBERS: [&str; 3] = [NODES[0], NODES[1], NODES[2]];
 
+/// Frames, each with the node that has sent it.
+type Frames = Vec<(String, Vec<u8>)>;
+
 /// What carries the frames of all nodes.
 #[derive(Debug, Default)]
 struct Network {
     nodes: Mutex<BTreeMap<String, Weak<Ranges>>>,
     /// From which node to which nothing gets through.
     cut: Mutex<BTreeSet<(String, String)>>,
+    /// To which node frames do not get through yet, and those that were sent to it.
+    held: Mutex<BTreeMap<String, Frames>>,
     /// How long a frame takes.
     delay: Mutex<Duration>,
 }
@@ -47,6 +53,9 @@ impl SendFrame for Link {
     fn send(&self, node: &str, frame: Vec<u8>) {
         if self.network.cut.lock().contains(&(self.from.clone(), node.to_owned())) {
             return;
+        }
+        if let Some(held) = self.network.held.lock().get_mut(node) {
+            return held.push((self.from.clone(), frame));
         }
         let Some(receiver) = self.network.nodes.lock().get(node).cloned() else { return };
         let (from, delay) = (self.from.clone(), *self.network.delay.lock());
@@ -70,19 +79,27 @@ pub(super) struct Nodes {
     network: Arc<Network>,
     pub(super) directories: [Mutex<TempDir>; 5],
     pub(super) running: [Mutex<Option<Arc<Ranges>>>; 5],
+    confirms_reads: bool,
 }
 
 impl Nodes {
     pub(super) fn start() -> Nodes {
+        Nodes::start_with(false)
+    }
+
+    fn start_with(confirms_reads: bool) -> Nodes {
         let directories = [(); 5].map(|()| Mutex::new(TempDir::new().expect("a directory")));
-        let nodes = Nodes { network: Arc::default(), directories, running: Default::default() };
+        let (network, running) = (Arc::default(), Default::default());
+        let nodes = Nodes { network, directories, running, confirms_reads };
         (0..3).for_each(|node| nodes.open(node));
         nodes
     }
 
     fn open(&self, node: usize) {
         let placement = Some(Placement::on(MEMBERS.map(Arc::from)));
-        self.open_with(node, vec![ReplicaSpan { span: span("", None), placement, may_be_new: true }]);
+        let confirms_reads = self.confirms_reads;
+        let row = ReplicaSpan { span: span("", None), placement, may_be_new: true, confirms_reads };
+        self.open_with(node, vec![row]);
     }
 
     /// Opens a node whose settings have these ranges.
@@ -198,6 +215,13 @@ impl Nodes {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Reads at once, or when it is confirmed that the node leads.
+async fn read_as_clients(range: &Range, line: &str) -> Result<String, RangeError> {
+    range.confirm().await?;
+    let line = Line::new(line);
+    range.read_confirmed(&[line.request()]).map(|replies| texts(replies).remove(0))
 }
 
 fn others(node: usize) -> [usize; 2] {
@@ -435,8 +459,10 @@ async fn count(nodes: Arc<Nodes>, seed: u64, counted: Arc<AtomicU64>) {
         let Some(running) = nodes.running[node].lock().clone() else { continue };
         let (range, before) = (&running.all()[0], counted.load(SeqCst));
         let reply = match random.bool() {
-            true if range.may_read().is_ok() => stored(range, "GET count"),
-            true => continue,
+            true => match read_as_clients(range, "GET count").await {
+                Ok(reply) => reply,
+                Err(_) => continue,
+            },
             // One whose leader is cut off takes long, and its outcome is unknown.
             false => match timeout(Duration::from_millis(50), write(range, "INCR count")).await {
                 Ok(Ok(mut replies)) => replies.remove(0),
@@ -484,10 +510,19 @@ async fn fault(nodes: &Nodes, random: &mut fastrand::Rng) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_and_no_read_is_stale_whatever_happens_to_one_node_at_a_time() {
+    count_under_faults(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_confirmed_read_is_stale_whatever_happens_to_one_node_at_a_time() {
+    count_under_faults(true).await;
+}
+
+async fn count_under_faults(confirms_reads: bool) {
     let seconds = env::var("KV_REPLICA_FAULTS").map_or(FAULT_SECONDS, |set| set.parse().expect("seconds"));
     let seed = fastrand::u64(..);
     println!("seed {seed}");
-    let (nodes, counted) = (Arc::new(Nodes::start()), Arc::<AtomicU64>::default());
+    let (nodes, counted) = (Arc::new(Nodes::start_with(confirms_reads)), Arc::<AtomicU64>::default());
     nodes.write(&[0, 1, 2], "SET count 0").await;
     let clients = (0..4).map(|client| tokio::spawn(count(nodes.clone(), seed ^ client, counted.clone())));
     let (clients, began) = (Vec::from_iter(clients), Instant::now());

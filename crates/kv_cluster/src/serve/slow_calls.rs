@@ -1,29 +1,35 @@
-//! Calls and transactions with large arguments, and large replies. Each is a task, which copies them piece by
-//! piece while others run, and keeps the id of its call until the reply is there.
+//! What takes long: calls and transactions with large arguments, large replies, and what only reads a durable
+//! range whose lead has to be confirmed before. Each is a task, beside which others run, and which keeps the
+//! id of its call until the reply is there.
 
 use crate::{
     limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES, TRANSACTION_REQUESTS},
     link::{
         codec::{self, ForwardedReply, Message, TransactionResult},
+        node_query::{NodeQuery, NodeReply},
         send_queue::{MessageWriter, SendQueue},
     },
-    local::{LocalNode, Place},
-    serve::{large_reply::LargeReply, proposals, requests},
+    local::{LocalNode, Place, Scope},
+    serve::{
+        large_reply::LargeReply,
+        node_queries, proposals,
+        requests::{self, Run},
+    },
 };
 use kv::{FullName, LargeValue, OwnedValue, Reply, Request, free_buffer};
-use kv_raft::is_immediate;
+use kv_raft::{Range, is_immediate, only_reads};
 use std::{future::pending, sync::Arc};
 use tokio::task::JoinSet;
 
-/// The large calls of one link that are being executed.
+/// The calls of one link that are tasks.
 #[derive(Debug, Default)]
-pub(super) struct LargeCalls {
+pub(super) struct SlowCalls {
     tasks: JoinSet<ExecutedCall>,
     /// Bytes of the replies that are being copied.
     reply_bytes: usize,
 }
 
-/// A large call that has been executed.
+/// A call that has been executed.
 #[derive(Debug)]
 pub(super) struct ExecutedCall {
     /// Bytes of the call, while it is executed.
@@ -34,32 +40,63 @@ pub(super) struct ExecutedCall {
     pub(super) reply: SendQueue,
 }
 
-/// Whether the requests of a call are one with large arguments that this node executes.
-pub(super) fn is_large(local: &LocalNode, requests: &[Request<'_>]) -> bool {
-    let [request] = requests else { return false };
-    LargeValue::holds(request.op.payload_bytes())
-        && match local.place_of(request) {
-            Some(Ok(Place::Volatile)) => true,
-            Some(Ok(Place::Range(_))) => kv_raft::is_large(request) && !is_immediate(&request.op),
-            Some(Err(_)) | None => false,
+/// Whether a call is a task: it has large arguments, or reads a range that is to be confirmed.
+pub(super) fn is_slow_call(local: &LocalNode, requests: &[Request<'_>]) -> bool {
+    let Some(first) = requests.first() else { return false };
+    let is_large = requests.len() == 1 && LargeValue::holds(first.op.payload_bytes());
+    match local.place_of(first) {
+        Some(Ok(Place::Volatile)) => is_large,
+        Some(Ok(Place::Range(range))) if is_immediate(&first.op) => {
+            !range.reads_at_once() && first_reads(local, requests).is_some()
         }
+        Some(Ok(Place::Range(_))) => is_large && kv_raft::is_large(first),
+        Some(Err(_)) | None => false,
+    }
 }
 
-/// Where a transaction with large arguments is executed, if this node owns all its buckets.
-pub(super) fn place_of_large<'l>(
+/// The first requests of a call, if they only read a durable range.
+fn first_reads<'r, 'q, 'l>(
+    local: &'l LocalNode,
+    requests: &'r [Request<'q>],
+) -> Option<(&'l Range, &'r [Request<'q>])> {
+    match Run::first_of(local, requests)? {
+        Run { place: Some(Ok(Place::Range(range))), requests, is_immediate: true } => Some((range, requests)),
+        _ => None,
+    }
+}
+
+/// Whether a transaction is a task: it has large arguments, or reads a range that is to be confirmed.
+pub(super) fn is_slow_transaction(
+    local: &LocalNode,
+    watched: &[(FullName<'_>, u64)],
+    requests: &[Request<'_>],
+) -> bool {
+    let bytes: usize = requests.iter().map(|request| request.op.payload_bytes()).sum();
+    let (is_large, reads) = (bytes > COPY_BYTES, only_reads(watched, requests));
+    (is_large || reads)
+        && transaction_place(local, watched, requests)
+            .is_some_and(|place| is_large || matches!(place, Place::Range(range) if !range.reads_at_once()))
+}
+
+/// Where a transaction is executed, if this node owns all its buckets.
+fn transaction_place<'l>(
     local: &'l LocalNode,
     watched: &[(FullName<'_>, u64)],
     requests: &[Request<'_>],
 ) -> Option<Place<'l>> {
-    let bytes: usize = requests.iter().map(|request| request.op.payload_bytes()).sum();
-    if bytes <= COPY_BYTES {
-        return None;
-    }
     let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
     local.common_place(names).and_then(Result::ok)
 }
 
-impl LargeCalls {
+/// The range that a query reads, if that does not do so at once.
+pub(super) fn queried_range<'l>(local: &'l LocalNode, query: &NodeQuery<'_>) -> Option<&'l Range> {
+    match local.scope(Some(query.range_to_read()?)) {
+        Ok(Scope::Replica(range)) if !range.reads_at_once() => Some(range),
+        _ => None,
+    }
+}
+
+impl SlowCalls {
     /// Executes the call or transaction in this message.
     pub(super) fn start(&mut self, local: Arc<LocalNode>, message: Vec<u8>) {
         self.tasks.spawn(async move {
@@ -107,12 +144,15 @@ impl LargeCalls {
 async fn execute(local: &LocalNode, message: &[u8], queue: &mut SendQueue) {
     let large = match codec::decode_frame(message) {
         Ok((Message::Call { id }, items)) => match codec::decode_requests(items, CALL_REQUESTS) {
-            Ok(requests) => call(local, id, &requests[0], queue).await,
+            Ok(requests) => match first_reads(local, &requests) {
+                Some((range, requests)) => proposals::read(range, id, requests, queue).await,
+                None => call(local, id, &requests[0], queue).await,
+            },
             Err(_) => None,
         },
         Ok((Message::Transact { id, watched }, items)) => {
             match codec::decode_requests(items, TRANSACTION_REQUESTS) {
-                Ok(requests) => match place_of_large(local, &watched, &requests) {
+                Ok(requests) => match transaction_place(local, &watched, &requests) {
                     Some(Place::Range(range)) => {
                         proposals::transact_large(range, id, &watched, &requests, queue).await
                     }
@@ -121,6 +161,10 @@ async fn execute(local: &LocalNode, message: &[u8], queue: &mut SendQueue) {
                 },
                 Err(_) => None,
             }
+        }
+        Ok((Message::NodeQuery { id, query }, _)) => {
+            query_range(local, id, &query, queue).await;
+            None
         }
         _ => None,
     };
@@ -143,6 +187,18 @@ async fn transact_volatile(
             None
         }
         Err(error) => reply_to_transaction(id, TransactionResult::Refused(error), queue),
+    }
+}
+
+/// Replies to a query that reads a durable range.
+async fn query_range(local: &LocalNode, id: u32, query: &NodeQuery<'_>, queue: &mut SendQueue) {
+    let confirmed = match queried_range(local, query) {
+        Some(range) => range.confirm().await,
+        None => Ok(()),
+    };
+    match confirmed {
+        Ok(()) => node_queries::write_reply(local, id, query, queue),
+        Err(error) => node_queries::write(id, NodeReply::Failed(error.into()), queue),
     }
 }
 
