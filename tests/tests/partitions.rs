@@ -55,8 +55,8 @@ const FAULTS: [Fault; 13] = [
 const LASTS_MS: Range<u64> = 500..3_500;
 /// How often links fail that fail again and again.
 const FLAP: Duration = Duration::from_millis(300);
-/// How soon each node serves clients when a fault has ended. It takes a second or two, and longer on a machine
-/// that is busy with other things.
+/// How soon each node serves clients when a fault has ended. It takes a second or two, and longer on a
+/// machine that is busy with other things.
 const SERVED_AGAIN: Duration = Duration::from_secs(8);
 /// How long a client waits for a reply at most.
 const LONGEST_REPLY: Duration = Duration::from_secs(15);
