@@ -1,20 +1,23 @@
 //! Helpers of the whole-release tests. They build the releases and start them as a user does, on ports and in
 //! directories of their own.
 //!
-//! A [`Release`] is one running node; a [`Trio`] is three with copies of all buckets; a [`Pair`] is foo and
-//! bar, connected through [`Proxy`]s that a test can stall or cut; a [`Client`] speaks the text protocol, a
-//! [`RespClient`] the Redis protocol; [`golden`] and [`redis_golden`] play recorded sessions; [`Registers`]
-//! are what clients use while nodes are disturbed, and [`history`] checks what they have seen.
+//! A [`Release`] is one running node; a [`Trio`] is three with copies of all buckets, on machines of a
+//! [`Network`] if it has one; a [`Pair`] is foo and bar, connected through [`Proxy`]s that a test can stall
+//! or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol; [`golden`] and
+//! [`redis_golden`] play recorded sessions; [`Registers`] are what clients use while nodes are disturbed, and
+//! [`history`] checks what they have seen.
 
 mod build;
 mod client;
 mod endless_log;
 pub mod golden;
 pub mod history;
+mod network;
 mod output;
 mod pair;
 mod proxy;
 pub mod redis_golden;
+mod register_client;
 mod registers;
 mod release;
 pub mod resp;
@@ -25,10 +28,12 @@ mod temp_dir;
 mod terminal;
 mod tool;
 mod trio;
+mod verdicts;
 mod wait;
 
 pub use client::Client;
 pub use endless_log::EndlessLog;
+pub use network::{MACHINES, Network, Traffic};
 pub use output::{sorted_lines, text};
 pub use pair::Pair;
 pub use proxy::Proxy;
@@ -43,4 +48,5 @@ pub use temp_dir::{TempDir, copy_directory};
 pub use terminal::Terminal;
 pub use tool::{RedisServer, python_with_redis, tool};
 pub use trio::{TRIO, Trio};
+pub use verdicts::Verdicts;
 pub use wait::{TIMEOUT, spin_until, wait_until};

@@ -96,6 +96,19 @@ impl Release {
         Release::spawn(name, directory, flags).until_banner()
     }
 
+    /// Starts this foo with these words before it, and waits until it has printed its banner.
+    pub(crate) fn start_behind(
+        words: &[String],
+        program: &Path,
+        directory: &Arc<TempDir>,
+        flags: &[&str],
+    ) -> Release {
+        let words: Vec<_> = words.iter().map(OsStr::new).chain([program.as_os_str()]).collect();
+        let mut command = without_variables(words[0]);
+        command.args(&words[1..]);
+        Release::spawn_by(command, "foo", program.to_owned(), directory, flags).until_banner()
+    }
+
     fn until_banner(mut self) -> Release {
         self.wait_for_banner();
         self

@@ -1,6 +1,8 @@
 //! Three nodes with a copy of all buckets each, as rel/cluster.toml has them.
 
 use crate::{
+    build,
+    network::Network,
     release::{Release, verb},
     temp_dir::TempDir,
     wait::wait_until,
@@ -12,8 +14,11 @@ use std::{fmt::Write, net::TcpListener, path::PathBuf, process::Output, sync::Ar
 pub struct Trio {
     /// Those that run.
     nodes: [Option<Release>; 3],
+    program: PathBuf,
     files: [String; 3],
     directories: [Arc<TempDir>; 3],
+    /// Where they run, if not on one machine. It ends after them.
+    network: Option<Network>,
 }
 
 /// The data directory of a node, in the directory of its own.
@@ -30,26 +35,42 @@ impl Trio {
 
     /// The same, with these `reads` of the row.
     pub fn start_with(reads: &str) -> Trio {
+        Trio::start_in(None, reads)
+    }
+
+    /// As [`Trio::start`], with a machine of its own for each.
+    pub fn start_on(network: Network) -> Trio {
+        Trio::start_in(Some(network), "lease")
+    }
+
+    fn start_in(network: Option<Network>, reads: &str) -> Trio {
+        let program = build::binary("foo");
         let directories = [(); 3].map(|()| Arc::new(TempDir::new()));
-        let links = [(); 3].map(|()| {
-            // The port is free again when the listener is dropped.
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            listener.local_addr().expect("bound").to_string()
+        let addresses = [0, 1, 2].map(|node| match &network {
+            Some(network) => {
+                let [clients, link] = [network.client_address(node), network.link_address(node)];
+                (format!("{clients}:0"), format!("{link}:4061"))
+            }
+            None => {
+                // The port is free again when the listener is dropped.
+                let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+                ("127.0.0.1:0".to_owned(), listener.local_addr().expect("bound").to_string())
+            }
         });
         let files = [0, 1, 2].map(|node: usize| {
-            let mut text = String::from("cookie = \"weknoweachother\"\n");
+            let mut text = String::from("cookie = \"weknoweachotherwell\"\nallow_public_clients = true\n");
             let run_dir = directories[node].path().display().to_string();
             let mut line = |line: String| writeln!(text, "{line}").expect("a String can grow");
             line(format!("run_dir = {run_dir:?}"));
-            for ((name, link), directory) in TRIO.iter().zip(&links).zip(&directories) {
+            for ((name, (clients, link)), directory) in TRIO.iter().zip(&addresses).zip(&directories) {
                 let data_dir = directory.path().join(DATA_DIR).display().to_string();
-                line(format!("[nodes.{name:?}]\nclients = \"127.0.0.1:0\""));
+                line(format!("[nodes.{name:?}]\nclients = {clients:?}"));
                 line(format!("link = {link:?}\ndata_dir = {data_dir:?}"));
             }
             line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\nreads = {reads:?}\n[links]\nheartbeat_ms = 500"));
             directories[node].write("cluster.toml", &text).display().to_string()
         });
-        let mut trio = Trio { nodes: [const { None }; 3], files, directories };
+        let mut trio = Trio { nodes: [const { None }; 3], program, files, directories, network };
         (0..3).for_each(|node| trio.open(node));
         trio.wait_until_served();
         trio.wait_until_caught_up();
@@ -59,7 +80,15 @@ impl Trio {
     /// Starts a node that does not run.
     pub fn open(&mut self, node: usize) {
         let flags = ["--config", &self.files[node], "--node", TRIO[node]];
-        self.nodes[node] = Some(Release::start("foo", &self.directories[node], &flags));
+        let machine = self.network.as_ref().map(|network| network.prefix(node));
+        let prefix = machine.as_ref().map_or(&[][..], |machine| machine);
+        let directory = &self.directories[node];
+        self.nodes[node] = Some(Release::start_behind(prefix, &self.program, directory, &flags));
+    }
+
+    /// The machines that the nodes run on, if each has one of its own.
+    pub fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
     }
 
     /// Kills a node, as `kill -9` does.

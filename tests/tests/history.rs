@@ -7,8 +7,8 @@ use tests::{Registers, Release, wait_until};
 const KILLS: u64 = 6;
 const KILLS_WITH_FAULT: u64 = 20;
 
-/// Kills the node again and again under load. Returns the keys whose histories cannot be.
-fn kill_and_check(registers: &Registers, mut node: Release, kills: u64) -> Vec<usize> {
+/// Kills the node again and again under load. Returns what clients have seen that cannot be.
+fn kill_and_check(registers: &Registers, mut node: Release, kills: u64) -> Vec<String> {
     let mut client = node.client();
     wait_until("the bucket is made", || client.ask("CREATE registers") == "OK");
     registers.check_while(|| {
@@ -27,7 +27,7 @@ fn kill_and_check(registers: &Registers, mut node: Release, kills: u64) -> Vec<u
 #[test]
 fn what_clients_see_of_a_node_that_is_killed_has_an_order() {
     let registers = Registers::new(1);
-    assert_eq!(kill_and_check(&registers, Release::durable(), KILLS), Vec::<usize>::new());
+    assert_eq!(kill_and_check(&registers, Release::durable(), KILLS), Vec::<String>::new());
     assert!(registers.unknown() > 0, "no request was in flight at a kill");
 }
 
@@ -38,6 +38,6 @@ fn histories_show_the_faults_of_builds_that_have_some() {
         let node = Release::durable_with_fault(fault);
         node.wait_for_log(&["WARN", "fault", fault]);
         let wrong = kill_and_check(&Registers::new(1), node, KILLS_WITH_FAULT);
-        assert_ne!(wrong, Vec::<usize>::new(), "{fault} was not found");
+        assert_ne!(wrong, Vec::<String>::new(), "{fault} was not found");
     }
 }

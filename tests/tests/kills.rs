@@ -7,15 +7,14 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     env,
     ffi::OsString,
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     thread,
 };
-use tests::{Client, Release, RespClient, resp, spin_until, wait_until};
+use tests::{Client, Release, RespClient, Verdicts, resp, spin_until, wait_until};
 
 /// How often the node is killed; `KV_CRASHES` says otherwise.
 const CRASHES: u64 = 50;
@@ -311,30 +310,11 @@ fn kill_while_it_loads(node: &mut Release, rng: &mut Rng) {
     node.kill();
 }
 
-/// The verdicts of earlier runs, and of this one: the number of lines is the next seed.
-struct Verdicts(Option<String>);
-
-impl Verdicts {
-    fn next_seed(&self) -> u64 {
-        let lines = self.0.as_ref().and_then(|path| fs::read_to_string(path).ok());
-        lines.map_or(0, |lines| lines.lines().count() as u64)
-    }
-
-    fn add(&self, seed: u64, verdict: &str) {
-        println!("seed {seed}: {verdict}");
-        if let Some(path) = &self.0 {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            file.and_then(|mut file| writeln!(file, "seed {seed}: {verdict}"))
-                .expect("the file can be written");
-        }
-    }
-}
-
 /// `KV_CRASHES=1000 KV_CRASHES_FILE=/tmp/crashes` goes on where the file ends: parts are fine.
 #[test]
 fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
     let crashes = env::var("KV_CRASHES").map_or(CRASHES, |crashes| crashes.parse().expect("a number"));
-    let verdicts = Verdicts(env::var("KV_CRASHES_FILE").ok());
+    let verdicts = Verdicts::in_file_of("KV_CRASHES_FILE");
     let mut seed = verdicts.next_seed();
     while seed < crashes {
         let mut node = Release::durable();

@@ -4,7 +4,7 @@
 //! Each shard counts its own bytes under its lock, and adds the difference here at the end of each batch.
 
 use crate::limits::{FREE_SHARE, WATCHES_BYTES, WATCHES_SHARE};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// The bytes that all shards of all stores of a node use together, and hold with their free blocks, and the
 /// limit.
@@ -105,16 +105,41 @@ impl Budget {
 pub(crate) struct WatchBudget {
     limit: AtomicUsize,
     used: AtomicUsize,
+    last_version: AtomicU64,
 }
 
 impl Default for WatchBudget {
-    /// For a store without a memory limit.
+    /// For a store without a memory limit. Versions from before a restart do not match.
     fn default() -> Self {
-        WatchBudget { limit: AtomicUsize::new(WATCHES_BYTES), used: AtomicUsize::new(0) }
+        WatchBudget::after_version(fastrand::u64(..))
     }
 }
 
 impl WatchBudget {
+    /// As the default, with the versions that follow this one.
+    pub(crate) fn after_version(last_version: u64) -> WatchBudget {
+        WatchBudget {
+            limit: AtomicUsize::new(WATCHES_BYTES),
+            used: AtomicUsize::new(0),
+            last_version: AtomicU64::new(last_version),
+        }
+    }
+
+    /// A version that no bucket has had.
+    pub(crate) fn next_version(&self) -> u64 {
+        self.last_version.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    /// The last version that was given.
+    pub(crate) fn last_version(&self) -> u64 {
+        self.last_version.load(Relaxed)
+    }
+
+    /// Goes on after this version.
+    pub(crate) fn set_last_version(&self, last_version: u64) {
+        self.last_version.store(last_version, Relaxed);
+    }
+
     /// Sets the limit to a part of the store's memory limit.
     pub(crate) fn set_memory_limit(&self, limit: Option<usize>) {
         let share = limit.map_or(usize::MAX, |limit| limit / WATCHES_SHARE);

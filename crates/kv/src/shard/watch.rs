@@ -20,14 +20,14 @@ pub struct Watcher {
 }
 
 /// The watched buckets of one shard, each with a version. A change of a bucket removes it, and no version is
-/// used again.
+/// used again, in any shard.
 ///
-/// The table of a replica depends on the log alone. When something that has expired is removed does not, so
-/// that changes nothing here: the watches of what will expire end by time.
+/// The tables of a replica depend on the log alone, and not on which buckets share a shard, which differs
+/// between replicas. When something that has expired is removed does not, so that changes nothing here: the
+/// watches of what will expire end by time.
 #[derive(Debug)]
 pub(crate) struct WatchTable {
     watched: BTreeMap<Box<[u8]>, Watched>,
-    last_version: u64,
     is_replica: bool,
     /// Bytes that the budget has been charged for.
     bytes: usize,
@@ -66,13 +66,8 @@ impl WatchedBucket {
 /// A part of what the watch tables of a store hold, for its snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchRecord<'a> {
-    /// A shard in which something has been watched.
-    Shard {
-        /// Its index among those of all databases.
-        index: usize,
-        /// The last version in it.
-        last_version: u64,
-    },
+    /// The last version that was given.
+    LastVersion(u64),
     /// A bucket that is watched.
     Bucket {
         /// Its name.
@@ -100,9 +95,7 @@ fn name_bytes(name: &[u8]) -> usize {
 impl WatchTable {
     /// Nothing is watched.
     pub(crate) fn new(budget: Arc<WatchBudget>, is_replica: bool) -> WatchTable {
-        // Versions from before a restart do not match; those of a replica are what the log says.
-        let last_version = if is_replica { 0 } else { fastrand::u64(..) };
-        WatchTable { watched: BTreeMap::new(), last_version, is_replica, bytes: 0, budget }
+        WatchTable { watched: BTreeMap::new(), is_replica, bytes: 0, budget }
     }
 
     /// Adds a watcher of a bucket, unless the budget is used up. Returns the version that the bucket has
@@ -131,8 +124,7 @@ impl WatchTable {
         let watched = match self.watched.get_mut(name) {
             Some(watched) => watched,
             None => {
-                self.last_version = self.last_version.wrapping_add(1);
-                let (version, watchers) = (self.last_version, Vec::with_capacity(1));
+                let (version, watchers) = (self.budget.next_version(), Vec::with_capacity(1));
                 let watched = Watched { version, bucket, watchers };
                 self.watched.entry(name.into()).or_insert(watched)
             }
@@ -216,20 +208,12 @@ impl WatchTable {
         self.release(self.bytes);
     }
 
-    /// Passes all of it to `visit`, as the table of a shard.
-    pub(crate) fn read(&self, index: usize, database: Database, mut visit: impl FnMut(WatchRecord<'_>)) {
-        if self.last_version != 0 {
-            visit(WatchRecord::Shard { index, last_version: self.last_version });
-        }
+    /// Passes all of it to `visit`.
+    pub(crate) fn read(&self, database: Database, mut visit: impl FnMut(WatchRecord<'_>)) {
         for (name, Watched { version, bucket, watchers }) in &self.watched {
             let full = FullName { database, name };
             visit(WatchRecord::Bucket { full, version: *version, bucket: *bucket, watchers });
         }
-    }
-
-    /// Goes on after the last version of a snapshot.
-    pub(crate) fn load_version(&mut self, last_version: u64) {
-        self.last_version = last_version;
     }
 
     /// Adds a bucket of a snapshot.

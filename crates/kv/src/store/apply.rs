@@ -1,5 +1,5 @@
-//! Executes what the log of a range has ordered. The same entries leave the same contents in every store with
-//! the same seed and number of shards, whatever its node's clock, memory and threads.
+//! Executes what the log of a range has ordered. The same entries leave the same contents in every store,
+//! whatever its seed and number of shards, and its node's clock, memory and threads.
 //!
 //! Time and limits come from the entry. Memory is judged before a request is proposed, not here. A panic that
 //! would end a bucket of a volatile store, and memory that cannot be had, halt the store: it has to be
@@ -38,8 +38,8 @@ pub enum Halted {
 }
 
 impl Store {
-    /// An empty store for a range with a log. Its replicas have the same seed, which clients must not know,
-    /// and the same number of shards for each database, a power of two.
+    /// An empty store for a range with a log, with a seed that clients must not know, and a number of shards
+    /// for each database, a power of two. Other replicas have others.
     pub fn for_range(seed: u64, shards: usize) -> Store {
         let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
         Store::with_shards(shards, hasher, true)

@@ -84,12 +84,16 @@ impl Store {
         Ok(FrozenStore { store: self.clone(), freezing, buckets, shard, position, flushed: None })
     }
 
-    /// Passes what is watched to `visit`, shard by shard. Nothing may be executed meanwhile that has to be in
+    /// Passes what is watched to `visit`. Nothing may be executed meanwhile that has to be in
     /// the log; otherwise it is not as of one moment.
     pub fn read_watches(&self, mut visit: impl FnMut(WatchRecord<'_>)) {
+        let last_version = self.watch_budget.last_version();
+        if last_version != 0 {
+            visit(WatchRecord::LastVersion(last_version));
+        }
         for database in Database::all() {
             for index in self.shards_of(database) {
-                self.lock(index).watches.read(index, database, &mut visit);
+                self.lock(index).watches.read(database, &mut visit);
             }
         }
     }

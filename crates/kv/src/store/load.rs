@@ -21,9 +21,6 @@ pub enum LoadError {
     /// The store has a bucket of this name.
     #[error("there is a bucket of this name already")]
     Exists,
-    /// The store has fewer shards.
-    #[error("there is no shard {0}")]
-    NoShard(usize),
     /// An entry does not follow a map.
     #[error("an entry without a map")]
     NoMap,
@@ -155,9 +152,8 @@ impl Store {
     /// Loads what [`Self::read_watches`] has read, after all buckets.
     pub fn load_watch(&self, record: WatchRecord<'_>) -> Result<(), LoadError> {
         match record {
-            WatchRecord::Shard { index, .. } if index >= self.shards.len() => Err(LoadError::NoShard(index)),
-            WatchRecord::Shard { index, last_version } => {
-                self.lock(index).watches.load_version(last_version);
+            WatchRecord::LastVersion(last_version) => {
+                self.watch_budget.set_last_version(last_version.max(self.watch_budget.last_version()));
                 Ok(())
             }
             WatchRecord::Bucket { full: FullName { database, name }, version, bucket, watchers } => {

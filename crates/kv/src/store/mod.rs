@@ -97,7 +97,9 @@ impl Store {
 
     /// An empty store with a number of shards for each database. A replica halts when a bucket crashes.
     fn with_shards(shards: usize, hasher: SeedableRandomState, is_replica: bool) -> Store {
-        let watch_budget = Arc::<WatchBudget>::default();
+        // The versions of a replica are what its log says.
+        let watch_budget = if is_replica { WatchBudget::after_version(0) } else { WatchBudget::default() };
+        let watch_budget = Arc::new(watch_budget);
         let shard = |_| Mutex::new(Shard::new(hasher.clone(), watch_budget.clone(), is_replica));
         Store {
             shards: (0..shards * DATABASES).map(shard).collect(),
@@ -162,6 +164,9 @@ impl Store {
     pub fn restart(&self) {
         self.end_freeze();
         self.nearly_full_shards.store(0, Relaxed);
+        if self.crash_reports.is_replica {
+            self.watch_budget.set_last_version(0);
+        }
         for index in 0..self.shards.len() {
             let mut shard = self.lock(index);
             shard.subscribers.notify_all_ended(EndReason::Restarted);

@@ -83,8 +83,9 @@ impl Store {
     }
 
     /// Executes a command on several buckets outside of a transaction: as one that touches no more than a
-    /// transaction may, or that renames a bucket within its shard. `prepared` bytes of its arguments are
-    /// copied already.
+    /// transaction may, or that renames a bucket within its shard. Which names share one differs between the
+    /// replicas of a range, so that does not count there. `prepared` bytes of its arguments are copied
+    /// already.
     pub(super) fn execute_multi_bounded(
         &self,
         shards: &mut ShardGuards<'_>,
@@ -94,7 +95,7 @@ impl Store {
     ) -> Reply<'static> {
         if let Err(CommandError::TransactionTooLarge { entries, bytes }) =
             self.check_cost(shards, slice::from_ref(request), prepared, terms)
-            && !(request.op.renames() && self.is_in_one_shard(request))
+            && !(request.op.renames() && !self.crash_reports.is_replica && self.is_in_one_shard(request))
         {
             return Reply::Error(CommandError::CommandTooLarge { entries, bytes });
         }

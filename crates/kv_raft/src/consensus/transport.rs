@@ -170,7 +170,8 @@ impl Transport {
             lease,
             calls: Mutex::default(),
             appends: Mutex::default(),
-            next_call: AtomicU64::new(0),
+            // A late reply to a call from before a restart is none to another call.
+            next_call: AtomicU64::new(fastrand::u64(..)),
             answer: Mutex::default(),
             answering: Arc::new(Semaphore::new(CALLS_AT_ONCE)),
             runtime,

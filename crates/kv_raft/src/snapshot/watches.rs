@@ -3,15 +3,15 @@
 use crate::identity::take;
 use kv::{Database, FullName, NAME_BYTES, WatchRecord, WatchedBucket, Watcher};
 
-const SHARD: u8 = 1;
+const LAST_VERSION: u8 = 1;
 const BUCKET: u8 = 2;
 
 /// Appends a record.
 pub(super) fn encode(record: &WatchRecord<'_>, bytes: &mut Vec<u8>) {
     match *record {
-        WatchRecord::Shard { index, last_version } => {
-            bytes.push(SHARD);
-            bytes.extend_from_slice(&(index as u32).to_le_bytes());
+        WatchRecord::LastVersion(last_version) => {
+            bytes.push(LAST_VERSION);
+            bytes.extend_from_slice(&[0; 4]);
             bytes.extend_from_slice(&last_version.to_le_bytes());
         }
         WatchRecord::Bucket { full, version, bucket, watchers } => {
@@ -38,9 +38,10 @@ pub(super) fn decode<E>(
     while let [kind, rest @ ..] = bytes {
         bytes = rest;
         let visited = match *kind {
-            SHARD => {
-                let index = u32::from_le_bytes(take(&mut bytes)?) as usize;
-                visit(WatchRecord::Shard { index, last_version: u64::from_le_bytes(take(&mut bytes)?) })
+            LAST_VERSION => {
+                // Of which shard, in files of early releases.
+                take::<4>(&mut bytes)?;
+                visit(WatchRecord::LastVersion(u64::from_le_bytes(take(&mut bytes)?)))
             }
             BUCKET => {
                 let [database] = take(&mut bytes)?;
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     /// What docs/disk-format.md says.
-    const BYTES: &[u8] = b"\x01\x05\0\0\0\x07\0\0\0\0\0\0\0\
+    const BYTES: &[u8] = b"\x01\0\0\0\0\x07\0\0\0\0\0\0\0\
         \x02\x0f\x04\0\0\0list\x06\0\0\0\0\0\0\0\x01\0\x01\0\0\0\0\0\0\x02\0\0\0\
         \0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\
         \x02\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\
@@ -100,7 +101,7 @@ mod tests {
         let watchers = [Watcher { link: 0, connection: 3 }, Watcher { link: 4, connection: 5 }];
         let bucket = WatchedBucket { exists: true, expires_at_ms: Some(256) };
         check([
-            WatchRecord::Shard { index: 5, last_version: 7 },
+            WatchRecord::LastVersion(7),
             WatchRecord::Bucket { full, version: 6, bucket, watchers: &watchers },
             WatchRecord::Bucket {
                 full: FullName::new(b""),

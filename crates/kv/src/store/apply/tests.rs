@@ -126,11 +126,23 @@ enum Node {
     Busy,
     /// It starts again after this many entries, from a snapshot.
     Restarted(usize),
+    /// As that; it has another seed, and another number of shards.
+    Other(usize),
 }
 
-/// A new store with what a snapshot has of another.
-fn restarted(from: Store, stamp_ms: u64) -> Store {
-    let (from, to) = (Arc::new(from), Store::for_range(7, SHARDS));
+impl Node {
+    /// An empty store of the node.
+    fn store(self) -> Store {
+        match self {
+            Node::Other(_) => Store::for_range(8, 2 * SHARDS),
+            Node::Idle | Node::Busy | Node::Restarted(_) => Store::for_range(7, SHARDS),
+        }
+    }
+}
+
+/// Another store with what a snapshot has of one.
+fn restarted(from: Store, to: Store, stamp_ms: u64) -> Store {
+    let from = Arc::new(from);
     let mut frozen = from.freeze(&Arc::default()).expect("no other copy");
     let mut loader = Loader::new(&to, stamp_ms);
     while frozen.read(|record| loader.load(record).expect("loaded")).expect("a copy") {}
@@ -141,11 +153,11 @@ fn restarted(from: Store, stamp_ms: u64) -> Store {
 
 /// Applies the log; returns the replies to what changes something, and the contents afterwards.
 fn apply(log: &[LogEntry], limits: TransactionLimits, node: Node) -> (Vec<String>, Vec<String>) {
-    let (mut store, mut stamp_ms, mut replies) = (Store::for_range(7, SHARDS), START, Vec::new());
+    let (mut store, mut stamp_ms, mut replies) = (node.store(), START, Vec::new());
     let mut versions = Vec::new();
     for (index, (steps, kind, wait)) in log.iter().enumerate() {
-        if matches!(node, Node::Restarted(after) if after % log.len() == index) {
-            store = restarted(store, stamp_ms);
+        if matches!(node, Node::Restarted(after) | Node::Other(after) if after % log.len() == index) {
+            store = restarted(store, node.store(), stamp_ms);
         }
         stamp_ms += wait;
         let words: Vec<_> = steps.iter().map(bulks).collect();
@@ -205,8 +217,10 @@ fn sweep(store: &Store, stamp_ms: u64) {
 fn contents(store: &Store, stamp_ms: u64) -> Vec<String> {
     sweep(store, stamp_ms);
     let mut contents = Vec::new();
+    store.read_watches(|record| contents.push(format!("{record:?}")));
     for index in 0..store.shards.len() {
-        let Shard { registry, memory, watches, .. } = &*store.lock(index);
+        let database = index / store.shards_per_database();
+        let Shard { registry, memory, .. } = &*store.lock(index);
         let (mut buckets, mut cursor) = (Vec::new(), 0);
         loop {
             let (step, next) = registry.scan_step(memory, cursor);
@@ -235,9 +249,8 @@ fn contents(store: &Store, stamp_ms: u64) -> Vec<String> {
             let string = bucket.string(memory).ok().map(|value| format!("{value:?}"));
             let (kind, expiry) = (bucket.kind(memory), bucket.expires_at_ms(memory));
             let keeps = bucket.keeps_when_empty(memory);
-            contents.push(format!("{index} {name} {kind:?} {expiry:?} {keeps} {string:?} {fields:?}"));
+            contents.push(format!("{database} {name} {kind:?} {expiry:?} {keeps} {string:?} {fields:?}"));
         }
-        contents.push(format!("{index} {:?}", watches));
     }
     contents.sort_unstable();
     contents
@@ -253,7 +266,7 @@ proptest! {
     ) {
         let limits = TransactionLimits { entries, bytes: 1_000 };
         let idle = apply(&log, limits, Node::Idle);
-        for node in [Node::Busy, Node::Restarted(after)] {
+        for node in [Node::Busy, Node::Restarted(after), Node::Other(after)] {
             prop_assert_eq!(&idle, &apply(&log, limits, node));
         }
     }
@@ -264,6 +277,21 @@ fn command<'b>(name: &str, words: &[&str], bulks: &'b mut Vec<u8>) -> Request<'b
     words.iter().for_each(|word| args::push(bulks, word.as_bytes()));
     let command = Command::find(name).expect("a command");
     Request::new(b"a", Op::Command { command, args: Args::new(bulks) })
+}
+
+#[test]
+fn whether_a_large_hash_is_renamed_does_not_depend_on_the_shards_of_its_names() {
+    let entry = EntryTerms { stamp_ms: START, limits: TransactionLimits { entries: 3, bytes: 1_000 } };
+    let renamed = |seed| {
+        let (store, mut bulks) = (Store::for_range(seed, SHARDS), [const { Vec::new() }; 2]);
+        let [fields, name] = &mut bulks;
+        let fill = command("hset", &["a", "1", "b", "2", "c", "3", "d", "4"], fields);
+        let (requests, mut replies) = ([fill, command("rename", &["z"], name)], Vec::new());
+        store.apply(&requests, entry, |reply| replies.push(format!("{reply:?}"))).expect("no crash");
+        replies
+    };
+    let first = renamed(0);
+    assert!((1..20).all(|seed| renamed(seed) == first), "{first:?}");
 }
 
 #[test]
