@@ -29,9 +29,7 @@ use crate::{
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use parking_lot::{Mutex, RwLock};
-use replicas::{
-    Found, Opened, Unknown, make_replica, open_replicas, random_id, remove_replica, remove_replicas,
-};
+use replicas::{Found, Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
 use rustix::process::{Resource, getrlimit};
 use std::{
     fs::{self, File},
@@ -57,7 +55,7 @@ pub struct RangesSettings {
     pub spans: Vec<ReplicaSpan>,
     /// The spans of names that are volatile on this node: there must be no data of them.
     pub volatile: Vec<Span>,
-    /// The spans whose replicas have left this node: what there still is of them is removed.
+    /// The spans whose replicas have left this node: what there still is of them is moved aside.
     pub left: Vec<Span>,
     /// Threads that execute requests.
     pub threads: usize,
@@ -202,7 +200,7 @@ impl Ranges {
         }
         let disk = Arc::new(Disk::open(data_dir).map_err(failed(data_dir))?);
         for span in left {
-            remove_replicas(&directory, span)?;
+            keep_replicas_aside(data_dir, &directory, span)?;
         }
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
         let Opened { replicas, left_over } = opened;
@@ -257,16 +255,14 @@ impl Ranges {
         self.open.read().iter().map(|open| open.range.clone()).collect()
     }
 
-    /// Makes an empty replica of a range that is new at this node. It gets its data from the others.
+    /// Opens a replica of a range that is new at this node, an empty one unless there is one. It gets its data
+    /// from the others.
     pub fn add(&self, row: &ReplicaSpan) -> Result<Arc<Range>, OpenError> {
         let directory = self.shared.directory();
         let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
         check_count(with_names + usize::from(row.span.has_names()))?;
-        // It is not one that has left this node before: that may have promised something.
-        remove_replicas(&directory, &row.span)?;
-        let range = random_id(&directory)?;
-        let made = make_replica(&directory, &row.span, self.shared.settings.threads, range)?;
-        let open = self.shared.open_replica(made, row);
+        let found = find_or_make(&directory, &row.span, self.shared.settings.threads)?;
+        let open = self.shared.open_replica(found, row);
         let range = open.range.clone();
         self.open.write().push(open);
         Ok(range)
@@ -277,6 +273,13 @@ impl Ranges {
         for open in self.open.read().iter().filter(|open| Arc::ptr_eq(&open.range, range)) {
             open.transport.iter().for_each(|transport| transport.set_placement(placement));
             range.set_placement(placement.clone());
+        }
+    }
+
+    /// The ranges have members, as another node says: this one names none.
+    pub fn name_no_members(&self) {
+        for transport in self.open.read().iter().filter_map(|open| open.transport.as_ref()) {
+            transport.name_no_members();
         }
     }
 

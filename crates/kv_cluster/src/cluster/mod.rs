@@ -514,9 +514,8 @@ fn open_ranges(
 ) -> Result<Ranges, Error> {
     let (here, elsewhere): (Vec<_>, Vec<_>) = placements.rows.iter().partition(|row| row.has(name));
     // One that has left this node may have been kept by a process that ended before it was removed.
-    let left =
-        if placements.epoch > 0 { elsewhere.iter().map(|row| row.span()).collect() } else { Vec::new() };
-    let replicas = here.iter().map(|row| row.replica(placements.epoch == 0, routes));
+    let left = elsewhere.iter().filter(|row| !row.is_new).map(|row| row.span()).collect();
+    let replicas = here.iter().map(|row| row.replica(routes));
     let settings = RangesSettings {
         data_dir,
         node: name.to_string(),

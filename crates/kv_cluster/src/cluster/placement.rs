@@ -103,12 +103,19 @@ impl Cluster {
     async fn learn_placements(&self) -> Result<(), Error> {
         let Some(meta) = &self.meta else { return Ok(()) };
         let epoch = self.local.replicated.table.borrow().epoch;
-        let learned = match self.query_leader(meta, &NodeQuery::Placements { epoch }).await {
+        let query = NodeQuery::Placements { epoch };
+        let mut learned = match self.query_leader(meta, &query).await {
             Ok(pending) => pending.placements().await?,
             // Who has a replica knows its leader from that; there is none for now.
             Err(Error::Range(RangeFailure { kind: RangeFailureKind::NoLeader, .. })) => None,
             Err(error) => return Err(error),
         };
+        if !self.local.is_in_cluster() {
+            // The group may have moved away from the nodes that the configuration names.
+            for pending in self.query_peers(&query) {
+                learned = learned.or(pending.placements().await.unwrap_or_default());
+            }
+        }
         self.follow_table(learned).await
     }
 

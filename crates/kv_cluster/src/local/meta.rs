@@ -79,10 +79,26 @@ impl LocalNode {
         kept.transpose()
     }
 
-    /// The reply to [`NodeQuery::Placements`].
+    /// Whether this node knows where the nodes have agreed to have replicas.
+    pub(crate) fn is_in_cluster(&self) -> bool {
+        self.replicated.table.borrow().cluster > 0
+    }
+
+    /// Other nodes have agreed on where replicas are: this one founds nothing, and learns it from them.
+    pub(crate) fn join_cluster(&self) {
+        if let Some(ranges) = &self.ranges {
+            ranges.name_no_members();
+        }
+    }
+
+    /// The reply to [`NodeQuery::Placements`]. One who knows nothing yet gets what this node knows.
     pub(crate) fn placements_since(&self, epoch: u64) -> Result<NodeReply, RangeFailure> {
-        let kept = self.kept_table()?.filter(|table| table.epoch > epoch);
-        Ok(kept.map_or(NodeReply::Done, NodeReply::Placements))
+        let table = match self.kept_table() {
+            Err(_) if epoch == 0 && self.is_in_cluster() => Some(self.replicated.table.borrow().clone()),
+            kept => kept?,
+        };
+        let newer = table.filter(|table| table.epoch > epoch);
+        Ok(newer.map_or(NodeReply::Done, NodeReply::Placements))
     }
 
     /// The rows that this node knows, and the table has not: those of its configuration.
@@ -112,6 +128,10 @@ impl LocalNode {
         }
         if next != kept {
             next.epoch += 1;
+            if next.cluster == 0 {
+                // It must not be that of another one.
+                next.cluster = getrandom::u64().map_or(now_ms(), |random| random | 1);
+            }
             let mut value = Vec::new();
             codec::encode(&mut value, &next);
             let put = Op::Put { key: TABLE, value: &value };
@@ -195,9 +215,7 @@ impl LocalNode {
             let Some(ranges) = &self.ranges else {
                 return Err(Error::NoDataDir { node: self.name.shared(), row: row.buckets().into() });
             };
-            ranges
-                .add(&row.replica(false, self.table.routes()))
-                .map_err(|error| Error::DataDir(error.to_string()))
+            ranges.add(&row.replica(self.table.routes())).map_err(|error| Error::DataDir(error.to_string()))
         };
         let panicked = |_| Err(Error::DataDir("its thread panicked, and the log says where".into()));
         spawn_blocking(add).await.unwrap_or_else(panicked)

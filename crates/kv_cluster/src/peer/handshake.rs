@@ -43,9 +43,8 @@ enum HandshakeMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AnnouncedRoutes {
     pub(crate) routes: Routes,
-    /// How often the table of placements has been changed, as far as the node knows: not 0 once the nodes
-    /// have agreed on where replicas are.
-    pub(crate) epoch: u64,
+    /// The cluster whose nodes have agreed on where replicas are; 0 if the node knows of none.
+    pub(crate) cluster: u64,
 }
 
 /// What a node says of itself in a handshake.
@@ -54,18 +53,18 @@ pub(crate) struct Identity<'a> {
     pub(crate) name: &'a NodeName,
     pub(crate) cookie: &'a Cookie,
     pub(crate) routes: &'a Routes,
-    pub(crate) epoch: u64,
+    pub(crate) cluster: u64,
 }
 
 impl<'a> Identity<'a> {
     /// What this node says of itself.
     pub(crate) fn of(local: &'a LocalNode) -> Identity<'a> {
-        let epoch = local.replicated.table.borrow().epoch;
-        Identity { name: &local.name, cookie: &local.cookie, routes: local.table.routes(), epoch }
+        let cluster = local.replicated.table.borrow().cluster;
+        Identity { name: &local.name, cookie: &local.cookie, routes: local.table.routes(), cluster }
     }
 
     fn announced(&self) -> HandshakeMessage {
-        HandshakeMessage::Routes(AnnouncedRoutes { routes: self.routes.clone(), epoch: self.epoch })
+        HandshakeMessage::Routes(AnnouncedRoutes { routes: self.routes.clone(), cluster: self.cluster })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     },
     local::{LinkSettings, LocalNode},
     peer::{AuthenticatedSocket, Peer},
+    routing::Agreement,
     serve::Inbound,
 };
 use otp::Stop;
@@ -27,13 +28,24 @@ use tracing::{debug, warn};
 pub(crate) async fn run(socket: AuthenticatedSocket, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
     let AuthenticatedSocket { mut stream, routes } = socket;
     // Before the link is up: no request passes it that only one of the two nodes refuses.
-    let have_agreed = routes.epoch.max(local.replicated.table.borrow().epoch) > 0;
-    let disputed = local.table.dispute(peer.name(), &routes.routes, have_agreed);
+    let cluster = local.replicated.table.borrow().cluster;
+    if routes.cluster > 0 && cluster == 0 {
+        local.join_cluster();
+    }
+    let agreement = Agreement::of(cluster, routes.cluster);
+    let disputed = local.table.dispute(peer.name(), &routes.routes, agreement);
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut task = LinkTask::new(local.clone(), link.clone());
     let guard = peer.mark_up(link);
     if disputed.is_some() {
         let names = local.table.disputed_names(peer.name()).unwrap_or_default();
+        if agreement == Agreement::Different {
+            warn!(
+                node = %peer.name(),
+                "the other node belongs to a cluster that was formed apart from this one, with copies of its own \
+                 of the same names: stop the nodes of the one that is not wanted, and wipe their data directories"
+            );
+        }
         warn!(
             node = %peer.name(), %names,
             "the routes of this node and the other differ: neither serves these names; give both the same \

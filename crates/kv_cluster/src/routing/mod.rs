@@ -32,6 +32,29 @@ pub struct Routes {
     spans: Vec<Route>,
 }
 
+/// Whether two nodes have agreed on where the replicas of rows are that have some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// Not yet: what their configurations say is compared.
+    NotYet,
+    /// They have, or will.
+    Same,
+    /// Each of them has agreed with others on something else.
+    Different,
+}
+
+impl Agreement {
+    /// Of the nodes of two clusters; 0 for a node that knows of none.
+    pub(crate) fn of(one: u64, other: u64) -> Agreement {
+        match (one, other) {
+            (0, 0) => Agreement::NotYet,
+            (0, _) | (_, 0) => Agreement::Same,
+            (one, other) if one == other => Agreement::Same,
+            _ => Agreement::Different,
+        }
+    }
+}
+
 /// One span.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -175,12 +198,12 @@ impl Routes {
         self.spans.windows(2).all(is_before)
     }
 
-    /// The names on whose nodes the two differ. Where the replicas of rows that have some are is not compared
-    /// once the nodes have agreed on that.
-    pub(crate) fn differences(&self, other: &Routes, have_agreed: bool) -> Vec<NameRange> {
-        let is_same = |name: &[u8]| match (self.route(name), other.route(name)) {
-            (Some(one), Some(other)) if have_agreed && one.is_replicated() => other.is_replicated(),
-            (one, other) => one.map(Route::nodes) == other.map(Route::nodes),
+    /// The names on whose nodes the two differ.
+    pub(crate) fn differences(&self, other: &Routes, agreement: Agreement) -> Vec<NameRange> {
+        let is_same = |name: &[u8]| match (self.route(name), other.route(name), agreement) {
+            (Some(one), Some(other), Agreement::Same) if one.is_replicated() => other.is_replicated(),
+            (Some(one), Some(other), Agreement::Different) if one.is_replicated() => !other.is_replicated(),
+            (one, other, _) => one.map(Route::nodes) == other.map(Route::nodes),
         };
         let ranges = || self.ranges().chain(other.ranges());
         let ends = ranges().filter_map(|range| range.end.as_deref());

@@ -15,6 +15,8 @@ use std::sync::Arc;
 /// The rows whose replicas the meta group places, and those of the group itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PlacementTable {
+    /// Which cluster has agreed on it: a number at random; 0 while only the configuration is known.
+    pub(crate) cluster: u64,
     /// How often it has been changed; 0 while only the configuration is known.
     pub(crate) epoch: u64,
     /// The first one is the meta group.
@@ -32,6 +34,9 @@ pub struct PlacedRow {
     pub leaving: Box<[NodeName]>,
     /// Whether the replicas are still on their way.
     pub is_moving: bool,
+    /// Whether only the configuration has it, so that it may have no members yet.
+    #[serde(skip)]
+    pub(crate) is_new: bool,
 }
 
 /// A change of the table.
@@ -51,7 +56,14 @@ const META_NODES: usize = 3;
 impl PlacedRow {
     fn of(route: &Route) -> PlacedRow {
         let (buckets, nodes) = (route.buckets.as_str().into(), route.nodes.clone());
-        PlacedRow { buckets, range: route.range.clone(), nodes, leaving: Box::default(), is_moving: false }
+        PlacedRow {
+            buckets,
+            range: route.range.clone(),
+            nodes,
+            leaving: Box::default(),
+            is_moving: false,
+            is_new: true,
+        }
     }
 
     /// The names, as the configuration writes them.
@@ -100,11 +112,11 @@ impl PlacedRow {
     }
 
     /// The replica of a node that has these routes.
-    pub(crate) fn replica(&self, may_be_new: bool, routes: &Routes) -> ReplicaSpan {
+    pub(crate) fn replica(&self, routes: &Routes) -> ReplicaSpan {
         let placement = Some(self.placement());
         let route = routes.spans.iter().find(|route| route.range == self.range);
         let confirms_reads = route.is_some_and(|route| route.confirms_reads);
-        ReplicaSpan { span: self.span(), placement, may_be_new, confirms_reads }
+        ReplicaSpan { span: self.span(), placement, may_be_new: self.is_new, confirms_reads }
     }
 
     /// Gives it other nodes.
@@ -147,9 +159,13 @@ impl PlacementTable {
             nodes: nodes.into(),
             leaving: Box::default(),
             is_moving: false,
+            is_new: true,
         };
-        (!rows.is_empty())
-            .then(|| PlacementTable { epoch: 0, rows: [meta].into_iter().chain(rows).collect() })
+        (!rows.is_empty()).then(|| PlacementTable {
+            cluster: 0,
+            epoch: 0,
+            rows: [meta].into_iter().chain(rows).collect(),
+        })
     }
 
     /// Puts its rows in the order of their names, as the routes have them.

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     limits::DIFFERENCES_SHOWN,
     node_name::NodeName,
-    routing::{Route, Routes, range::NameRange},
+    routing::{Agreement, Route, Routes, range::NameRange},
 };
 use std::ops::RangeFrom;
 use std::sync::{
@@ -171,10 +171,10 @@ impl RoutingTable {
         &self,
         peer: &NodeName,
         routes: &Routes,
-        have_agreed: bool,
+        agreement: Agreement,
     ) -> Option<DisputeGuard<'_>> {
         let peer = self.peers.iter().position(|known| known == peer)?;
-        let ranges = self.routes.differences(routes, have_agreed);
+        let ranges = self.routes.differences(routes, agreement);
         if ranges.is_empty() {
             return None;
         }

@@ -153,10 +153,10 @@ fn the_order_in_which_a_row_names_its_nodes_does_not_matter() {
     let (row, known) = replicated(3);
     let other = RouteRow { nodes: known.iter().map(NodeName::to_string).collect(), ..row.clone() };
     let one = Routes::new(&[row], &known).unwrap();
-    assert!(one.differences(&Routes::new(&[other], &known).unwrap(), false).is_empty());
+    assert!(one.differences(&Routes::new(&[other], &known).unwrap(), Agreement::NotYet).is_empty());
     let all = Routes::all(known[0].clone());
-    for have_agreed in [false, true] {
-        assert_eq!(one.differences(&all, have_agreed).len(), 1, "one of its nodes is not all of them");
+    for agreement in [Agreement::NotYet, Agreement::Same] {
+        assert_eq!(one.differences(&all, agreement).len(), 1, "one of its nodes is not all of them");
     }
 }
 
@@ -166,8 +166,10 @@ fn once_nodes_have_agreed_on_placements_it_does_not_matter_where_a_configuration
     let others: Vec<_> = ["qux", "quux", "corge"].map(node).into();
     let other = RouteRow { nodes: others.iter().map(NodeName::to_string).collect(), ..row.clone() };
     let (one, other) = (Routes::new(&[row], &known).unwrap(), Routes::new(&[other], &others).unwrap());
-    assert_eq!(one.differences(&other, false).len(), 1);
-    assert!(one.differences(&other, true).is_empty());
+    assert_eq!(one.differences(&other, Agreement::NotYet).len(), 1);
+    assert!(one.differences(&other, Agreement::of(0, 7)).is_empty());
+    assert!(one.differences(&other, Agreement::of(7, 7)).is_empty());
+    assert_eq!(one.differences(&one, Agreement::of(7, 8)).len(), 1, "each is served by two clusters");
 }
 
 #[test]
@@ -209,7 +211,7 @@ fn a_later_row_that_contains_an_earlier_one_gets_what_is_left() {
 #[test]
 fn the_differences_of_two_tables_are_the_names_with_different_owners() {
     let described = |one: &Routes, other: &Routes| -> Vec<String> {
-        one.differences(other, false).iter().map(|range| range.to_string()).collect()
+        one.differences(other, Agreement::NotYet).iter().map(|range| range.to_string()).collect()
     };
     let (one, all) = (guide(), Routes::all(node("foo")));
     assert!(described(&one, &guide()).is_empty());

@@ -73,7 +73,7 @@ async fn routes_that_are_not_in_order_get_no_link() {
     let foo = Node::start(foo_settings()).await;
     let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
     let unordered = routes(&[row("a..m", "foo"), row("n..z", "bar")]).reversed();
-    let me = Identity { name: &bar, cookie: &cookie, routes: &unordered, epoch: 0 };
+    let me = Identity { name: &bar, cookie: &cookie, routes: &unordered, cluster: 0 };
     let mut stream = TcpStream::connect(foo.address()).await.unwrap();
     let error = soon(handshake::dial(&mut stream, me, &name("foo"))).await.unwrap_err().to_string();
     assert!(error.contains("not the link protocol"), "{error}");

@@ -195,7 +195,7 @@ impl FakeBar {
     async fn link_to(foo: &Node) -> FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
-        let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes(), epoch: 0 };
+        let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes(), cluster: 0 };
         handshake::dial(&mut stream, me, &name("foo")).await.unwrap();
         FakeBar { stream, input: ReadBuffer::default() }
     }

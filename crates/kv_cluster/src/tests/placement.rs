@@ -153,3 +153,29 @@ async fn what_cannot_be_is_refused_and_changes_nothing() {
 
     assert_eq!(cluster.placements(), before);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_wiped_when_all_has_moved_away_from_them_found_no_second_cluster() {
+    let mut nodes = Nodes::start().await;
+    nodes.ready().await;
+    nodes.node(0).execute("shopping", Op::Create).await.unwrap();
+    nodes.place(0, "..", &[3]).await;
+    nodes.place(0, "meta", &[3]).await;
+    for node in 0..3 {
+        nodes.stop(node).await;
+        nodes.wipe(node);
+    }
+    for node in 0..3 {
+        nodes.open(node).await;
+    }
+    nodes.wait_until_only(&[3]).await;
+    for node in 0..4 {
+        let began = Instant::now();
+        while soon(nodes.node(node).cluster.bucket_counts()).await.map(|counts| counts[0]) != Ok(2) {
+            assert!(began.elapsed() < SOON);
+        }
+    }
+    nodes.place(1, "..", &[0, 1, 2]).await;
+    let kept = soon(nodes.node(0).cluster.bucket_counts()).await.unwrap();
+    assert_eq!(kept[0], 2);
+}

@@ -59,6 +59,11 @@ impl Nodes {
         self.running[node] = Some(started.await);
     }
 
+    /// Has a node that does not run begin with an empty disk.
+    pub(super) fn wipe(&mut self, node: usize) {
+        self.directories[node] = TempDir::new().unwrap();
+    }
+
     pub(super) async fn stop(&mut self, node: usize) {
         let node = self.running[node].take().unwrap();
         node.supervisor.stop().await;

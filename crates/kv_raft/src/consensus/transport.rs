@@ -20,7 +20,7 @@ use std::{
     fmt::{self, Debug, Formatter},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -50,7 +50,7 @@ pub(crate) struct Transport {
     /// The other nodes of the range.
     others: RwLock<Vec<Arc<OtherNode>>>,
     /// Whether this node names the members of the range, if that has none.
-    pub(crate) names_members: bool,
+    names_members: AtomicBool,
     /// Whether the log of the replica names members. It says nothing of itself before that is known.
     has_members: Mutex<Option<bool>>,
     /// Something was learned of another replica.
@@ -163,7 +163,7 @@ impl Transport {
             node: node.into(),
             carrier,
             others: RwLock::default(),
-            names_members: is_first && row.may_be_new,
+            names_members: AtomicBool::new(is_first && row.may_be_new),
             has_members: Mutex::default(),
             changed: Notify::new(),
             contact: Arc::default(),
@@ -178,6 +178,16 @@ impl Transport {
         };
         transport.set_placement(placement);
         transport
+    }
+
+    /// Whether this node names the members of the range, if that has none.
+    pub(crate) fn names_members(&self) -> bool {
+        self.names_members.load(Relaxed)
+    }
+
+    /// It does not, as others have done so.
+    pub(crate) fn name_no_members(&self) {
+        self.names_members.swap(false, Relaxed);
     }
 
     /// Changes which nodes have replicas. What is known of those that stay is kept.

@@ -3,7 +3,7 @@
 
 use super::{
     RANGES_DIRECTORY,
-    replicas::{Found, find_range, make_replica},
+    replicas::{Found, find_range, keep_aside, make_replica},
 };
 use crate::{
     disk::Disk,
@@ -34,9 +34,8 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Where a replica is made until it is whole, and where one is kept whose place was taken.
+/// Where a replica is made until it is whole.
 const RECOVER_PART: &str = "recover.part";
-const REPLACED: &str = "replaced";
 
 /// A replica that can be made the only one of its range. Its data directory is locked as long as it is there.
 #[derive(Debug)]
@@ -160,15 +159,4 @@ pub fn set_aside(data_dir: &Path, range: &str) -> Result<PathBuf, OpenError> {
     let _lock = lock_when_free(data_dir)?;
     let (directory, _) = find_range(&data_dir.join(RANGES_DIRECTORY), range)?;
     keep_aside(data_dir, &directory)
-}
-
-fn keep_aside(data_dir: &Path, directory: &Path) -> Result<PathBuf, OpenError> {
-    let replaced = data_dir.join(REPLACED);
-    make_directory(&replaced).map_err(failed(&replaced))?;
-    let kept = replaced.join(directory.file_name().unwrap_or_default());
-    fs::rename(directory, &kept)
-        .and_then(|()| File::open(&replaced)?.sync_all())
-        .and_then(|()| File::open(directory.parent().unwrap_or(directory))?.sync_all())
-        .map_err(failed(directory))?;
-    Ok(kept)
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{OpenError, ways_out},
-    identity::{self, Identity, Ids, REPLICA_FILE, ReplicaSpan, Span, failed},
+    identity::{self, Identity, Ids, REPLICA_FILE, ReplicaSpan, Span, data_dir::make_directory, failed},
     limits::{LOG_CACHE_LEAST, RANDOM_IDS},
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
@@ -147,6 +147,8 @@ impl Unknown {
 
 /// How the directory of a replica ends that is being made.
 const PART: &str = "part";
+/// Where replicas are kept that are not in use any more.
+const REPLACED: &str = "replaced";
 
 /// The ids in the name of a directory, `R-N`.
 fn ids(path: &Path) -> Option<[u64; 2]> {
@@ -273,14 +275,41 @@ pub(super) fn find_range(directory: &Path, range: &str) -> Result<Found, OpenErr
     only_one(wanted).map_err(|Unknown { problem, .. }| OpenError::Unclear { problem })
 }
 
-/// Removes the directories of the replicas of a span.
-pub(super) fn remove_replicas(directory: &Path, span: &Span) -> Result<(), OpenError> {
+/// The replica of a span that a node gets now: an empty one, or that which is there already, if the node has
+/// lost track of it. If that is no member any more, the others do not take it for one.
+pub(super) fn find_or_make(directory: &Path, span: &Span, threads: usize) -> Result<Found, OpenError> {
+    match Replicas::find(directory)?.take(span)? {
+        Some(found) => found.map_err(|Unknown { problem, .. }| OpenError::Unclear { problem }),
+        None => make_replica(directory, span, threads, random_id(directory)?),
+    }
+}
+
+/// Moves the replicas of a span out of their place.
+pub(super) fn keep_replicas_aside(data_dir: &Path, directory: &Path, span: &Span) -> Result<(), OpenError> {
     let is_its = |(_, identity): &Found| identity.span == *span;
-    Replicas::find(directory)?
-        .found
-        .into_iter()
-        .filter(is_its)
-        .try_for_each(|(path, _)| remove_replica(&path))
+    for (path, _) in Replicas::find(directory)?.found.into_iter().filter(is_its) {
+        let kept = keep_aside(data_dir, &path)?;
+        tracing::warn!(
+            directory = %kept.display(),
+            "a replica has left this node, and was moved out of the ranges: it can be removed"
+        );
+    }
+    Ok(())
+}
+
+/// Moves the directory of a replica out of its place. Returns where it is kept.
+pub(super) fn keep_aside(data_dir: &Path, directory: &Path) -> Result<PathBuf, OpenError> {
+    let replaced = data_dir.join(REPLACED);
+    make_directory(&replaced).map_err(failed(&replaced))?;
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    let names = (1..).map(|number| if number == 1 { name.to_string() } else { format!("{name}.{number}") });
+    let is_free = |path: &PathBuf| !path.exists();
+    let kept = names.map(|name| replaced.join(name)).find(is_free).expect("there is no last one");
+    fs::rename(directory, &kept)
+        .and_then(|()| File::open(&replaced)?.sync_all())
+        .and_then(|()| File::open(directory.parent().unwrap_or(directory))?.sync_all())
+        .map_err(failed(directory))?;
+    Ok(kept)
 }
 
 /// Removes the directory of a replica. What is left if that ends in the middle is none.

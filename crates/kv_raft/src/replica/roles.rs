@@ -91,7 +91,7 @@ impl Replica {
     async fn name_members(&self, consensus: &Consensus, transport: &Transport) -> End {
         loop {
             match consensus.has_members().await {
-                Ok(false) if transport.names_members => {}
+                Ok(false) if transport.names_members() => {}
                 Ok(_) => return pending().await,
                 Err(broken) => return End::Broken(broken.to_string()),
             }

@@ -175,3 +175,19 @@ async fn the_node_that_is_named_leads() {
     assert!(!nodes.range(leader).hand_over(Some("nobody@nowhere")).await);
     nodes.write(&[leader], "SET a 2").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_lost_track_of_its_replica_finds_it_again() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    let before = nodes.directories(2);
+    nodes.close(2).await;
+    nodes.write(&[0, 1], "SET a 2").await;
+    // As if it knew no placement.
+    nodes.open_with(2, Vec::new());
+    nodes.place(&[0, 1, 2], &[]).await;
+    assert_eq!(nodes.directories(2), before);
+    nodes.close(0).await;
+    let leader = nodes.write(&[1, 2], "INCR a").await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "3");
+}
