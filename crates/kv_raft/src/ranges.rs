@@ -255,8 +255,8 @@ impl Ranges {
         self.open.read().iter().map(|open| open.range.clone()).collect()
     }
 
-    /// Opens a replica of a range that is new at this node, an empty one unless there is one. It gets its data
-    /// from the others.
+    /// Opens a replica of a range that is new at this node, an empty one unless there is one. It gets its
+    /// data from the others.
     pub fn add(&self, row: &ReplicaSpan) -> Result<Arc<Range>, OpenError> {
         let directory = self.shared.directory();
         let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
