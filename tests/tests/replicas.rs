@@ -4,7 +4,7 @@ use std::{
     fs, thread,
     time::{Duration, Instant},
 };
-use tests::{Registers, RespClient, Signal, TempDir, Trio, text, verb};
+use tests::{Registers, Release, RespClient, Signal, TempDir, Trio, text, verb, wait_until};
 
 /// What clients see at most of a leader that has ended.
 const FAILOVER: Duration = Duration::from_secs(3);
@@ -152,6 +152,28 @@ fn check_registers(mut trio: Trio, disturbances: usize) {
     });
     assert_eq!(wrong, Vec::<String>::new());
     assert!(registers.unknown() > 0, "no request was in flight");
+}
+
+#[test]
+fn health_is_ok_or_says_what_is_wrong() {
+    assert_eq!(Release::alone().rpc("health"), "ok");
+    let mut trio = Trio::start();
+    let health = |trio: &Trio| {
+        let output = trio.node(0).verb(&["rpc", "health"]);
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code(), text(&printed).to_owned())
+    };
+    let is_ok = |trio: &Trio| health(trio) == (Some(0), "ok".to_owned());
+    wait_until("all is well", || is_ok(&trio));
+    trio.kill(1);
+    let (code, problems) = health(&trio);
+    assert!(code == Some(1) && problems.contains("node foo2@127.0.0.1 is down: "), "{code:?} {problems}");
+    trio.kill(2);
+    wait_until("there is no leader", || health(&trio).1.contains("range .. has no leader (needs 2 of "));
+    trio.open(1);
+    trio.open(2);
+    trio.wait_until_served();
+    wait_until("all is well again", || is_ok(&trio));
 }
 
 #[test]

@@ -42,6 +42,36 @@ impl Cluster {
         self.query_leader(replicas, &NodeQuery::HandOver { range, to: node.clone() }).await?.done().await
     }
 
+    /// What is wrong with this node, with the links to others, and with the copies of rows; nothing if all is
+    /// well.
+    pub async fn problems(&self) -> Vec<String> {
+        let statuses = self.local.range_statuses();
+        let read_only = statuses.iter().filter_map(|status| {
+            let reason = status.cannot_write.as_ref()?;
+            Some(format!("range {} takes no writes: {reason}", status.span))
+        });
+        let mut problems: Vec<_> = self.local.stopped_ranges().into_iter().chain(read_only).collect();
+        problems.extend(self.local.log_failure());
+        for node in self.nodes().into_iter().filter(|node| !node.up) {
+            problems.push(format!("node {} is down: {}", node.name, node.reason.unwrap_or_default()));
+        }
+        for replicas in self.all_replicas() {
+            let range = (!replicas.row().is_meta()).then(|| replicas.first_name());
+            let missing = match self.query_leader(replicas, &NodeQuery::MissingReplicas { range }).await {
+                Ok(pending) => pending.names().await,
+                Err(error) => Err(error),
+            };
+            match missing {
+                Ok(nodes) => problems.extend(nodes.iter().map(|node| {
+                    let node = String::from_utf8_lossy(node);
+                    format!("range {} has no copy on {node} yet", replicas.text())
+                })),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        problems
+    }
+
     fn find_row(&self, buckets: &str) -> Result<PlacedRow, Error> {
         let table = self.local.replicated.table.borrow();
         if table.rows.is_empty() {

@@ -80,6 +80,12 @@ pub(crate) enum NodeQuery<'a> {
     },
     /// Whether the node can have replicas.
     MayHaveReplicas,
+    /// The nodes that are to have a replica of the range that begins with this name, or of the meta group,
+    /// and have none that counts for a majority yet. The node is to lead it now.
+    MissingReplicas {
+        #[serde(borrow, with = "serde_bytes")]
+        range: Option<&'a [u8]>,
+    },
 }
 
 impl NodeQuery<'_> {
@@ -187,7 +193,7 @@ impl NodeReply {
         if let NodeReply::Topics { names, next } = self { Some(TopicPage { names, next }) } else { None }
     }
 
-    /// Reads the reply to [`NodeQuery::Tree`].
+    /// Reads the reply to [`NodeQuery::Tree`], or to [`NodeQuery::MissingReplicas`].
     pub(crate) fn into_names(self) -> Option<Vec<Box<[u8]>>> {
         if let NodeReply::Names { names, .. } = self { Some(names) } else { None }
     }

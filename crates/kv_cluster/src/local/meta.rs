@@ -157,8 +157,8 @@ impl LocalNode {
         }
     }
 
-    /// As the leader of a range with replicas, or of the meta group, has another node lead it.
-    async fn hand_over_range(&self, range: Option<&[u8]>, to: &NodeName) -> Result<(), RangeFailure> {
+    /// The row of a range with replicas, or of the meta group, which this node leads.
+    fn led_row(&self, range: Option<&[u8]>) -> Result<(&PlacedRow, &Range), RangeFailure> {
         let rows = &self.replicated;
         let row = match range {
             None => rows.meta.as_ref(),
@@ -168,11 +168,27 @@ impl LocalNode {
             || RangeFailure::new(RangeFailureKind::NoLeader, "this node has no replica of the range");
         let (row, range) = row.and_then(|row| Some((row, row.here()?))).ok_or_else(no_replica)?;
         range.may_read()?;
+        Ok((&row.placed().row, range))
+    }
+
+    /// The reply to [`NodeQuery::MissingReplicas`].
+    pub(crate) fn missing_replicas(&self, range: Option<&[u8]>) -> Result<NodeReply, RangeFailure> {
+        let (row, range) = self.led_row(range)?;
+        let replicas = range.status().replicas;
+        let is_voter = |node: &NodeName| {
+            replicas.iter().any(|replica| *replica.node == *node.as_str() && replica.is_voter)
+        };
+        let missing = row.nodes.iter().filter(|node| **node != self.name && !is_voter(node));
+        Ok(NodeReply::names(missing.map(|node| node.as_str().as_bytes().into()).collect()))
+    }
+
+    /// As the leader of a range with replicas, or of the meta group, has another node lead it.
+    async fn hand_over_range(&self, range: Option<&[u8]>, to: &NodeName) -> Result<(), RangeFailure> {
+        let (row, range) = self.led_row(range)?;
         let invalid = |problem| RangeFailure::new(RangeFailureKind::Invalid, problem);
         if *to == self.name {
             return Ok(());
         }
-        let row = &row.placed().row;
         if !row.nodes.contains(to) {
             let (row, nodes) = (row.buckets(), row.node_names());
             return Err(invalid(format!("node {to} has no replica of {row}: it is on {nodes}")));

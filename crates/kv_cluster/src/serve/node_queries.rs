@@ -54,6 +54,7 @@ fn try_reply(local: &LocalNode, query: &NodeQuery<'_>) -> Result<NodeReply, Rang
         NodeQuery::ChangePlacements { .. } | NodeQuery::HandOver { .. } => unreachable!("they take a while"),
         NodeQuery::Placements { epoch } => local.placements_since(*epoch)?,
         NodeQuery::MayHaveReplicas => local.may_have_replicas(),
+        NodeQuery::MissingReplicas { range } => local.missing_replicas(*range)?,
         NodeQuery::Topics { kind, after, pattern } => {
             NodeReply::topics(local.channels.page(*kind, *after, *pattern))
         }

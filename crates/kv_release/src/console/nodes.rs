@@ -84,6 +84,14 @@ pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
     Ok(Value::Routes(rows.map(row).collect()))
 }
 
+/// Whether all is well; the error says what is not.
+pub(super) async fn health(node: &Node) -> Result<Value, String> {
+    match node.cluster.problems().await {
+        problems if problems.is_empty() => Ok(Value::Text("ok".to_owned())),
+        problems => Err(problems.join("; ")),
+    }
+}
+
 /// Has the replicas of a row on the named nodes.
 pub(super) async fn replicas(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
     place(node, &arguments[0], &arguments[1..]).await

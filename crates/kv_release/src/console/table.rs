@@ -105,6 +105,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         Box::pin(nodes::leader(node, arguments))
     })
     .example("leader ..m bar@10.0.0.2"),
+    across_nodes(
+        "health",
+        "ok, or what is wrong with this node, the others and the copies; then the exit code is 1",
+        |node, _| Box::pin(nodes::health(node)),
+    ),
     here("plans", "the rows whose replicas are on their way to other nodes", nodes::plans),
     here(
         "snapshot",
