@@ -156,7 +156,7 @@ fn check_registers(mut trio: Trio, disturbances: usize) {
 
 #[test]
 fn health_is_ok_or_says_what_is_wrong() {
-    assert_eq!(Release::alone().rpc("health"), "ok");
+    assert_eq!(Release::alone().rpc("health").trim(), "ok");
     let mut trio = Trio::start();
     let health = |trio: &Trio| {
         let output = trio.node(0).verb(&["rpc", "health"]);
