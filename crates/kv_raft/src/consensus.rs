@@ -106,6 +106,8 @@ pub(crate) struct Consensus {
     transport: Option<Arc<Transport>>,
     lease: Arc<Lease>,
     in_flight: InFlight,
+    /// The replicas that are members, or were since this one began.
+    known_members: Mutex<BTreeSet<u64>>,
 }
 
 impl Consensus {
@@ -149,7 +151,7 @@ impl Consensus {
             let handler = CallHandler { raft, lease, contact, snapshots, malformed, incoming };
             transport.set_answer(Some(Arc::new(handler)));
         }
-        Ok(Consensus { raft, replica, transport, lease, in_flight })
+        Ok(Consensus { raft, replica, transport, lease, in_flight, known_members: Mutex::default() })
     }
 
     /// Begins to take a snapshot, unless one is being taken. The log before it goes when it is on disk.
@@ -255,9 +257,9 @@ impl Consensus {
         Ok(self.raft.with_raft_state(|_| ()).await?)
     }
 
-    /// Whether the replica takes the entries of this range, as far as this one knows.
-    pub(crate) fn is_member(&self, replica: u64) -> bool {
-        self.raft.server_metrics().borrow().membership_config.membership().get_node(&replica).is_some()
+    /// Whether the replica takes the entries of this range, or did since this one began.
+    pub(crate) fn was_member(&self, replica: u64) -> bool {
+        self.known_members.lock().contains(&replica)
     }
 
     /// As the leader, makes these replicas the voters of the range, when they have its log.
@@ -342,14 +344,11 @@ impl Roles<'_> {
     /// answered it.
     pub(crate) fn update(&mut self) -> Role {
         let metrics = self.metrics.borrow_and_update();
-        let Consensus { lease, transport, replica, .. } = self.consensus;
-        let voters: Vec<Vec<u64>> = metrics
-            .membership_config
-            .membership()
-            .get_joint_config()
-            .iter()
-            .map(|set| set.iter().copied().collect())
-            .collect();
+        let Consensus { lease, transport, replica, known_members, .. } = self.consensus;
+        let members = metrics.membership_config.membership();
+        known_members.lock().extend(members.nodes().map(|(replica, _)| *replica));
+        let voters: Vec<Vec<u64>> =
+            members.get_joint_config().iter().map(|set| set.iter().copied().collect()).collect();
         if !voters.is_empty()
             && let Some(transport) = transport
         {

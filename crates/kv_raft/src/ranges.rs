@@ -204,10 +204,6 @@ impl Ranges {
         }
         let opened = open_replicas(&directory, spans, volatile, settings.threads, &mut ids)?;
         let Opened { replicas, left_over } = opened;
-        if !is_new {
-            let directory = data_dir.display();
-            tracing::info!(%directory, ranges = spans.len(), "the data directory is open");
-        }
         let data_dir = Arc::new(DataDir::new(data_dir, lock, ids.into_node())?);
         let ranges = spans_with_names(spans);
         let runtime = Builder::new_multi_thread()
@@ -237,10 +233,9 @@ impl Ranges {
         });
         let open = Arc::new(RwLock::new(open.collect()));
         let watch = runtime.spawn(watch_data_dir(data_dir.clone(), open.clone()));
-        let directory = data_dir.path().display();
-        match is_new {
-            true => tracing::warn!(%directory, ranges, "a new data directory was made"),
-            false => tracing::info!(%directory, ranges, "the data directory is open"),
+        if !is_new {
+            let directory = data_dir.path().display();
+            tracing::info!(%directory, ranges, "the data directory is open");
         }
         Ok(Ranges { shared, open, left_over, watch: Mutex::new(Some(watch)), runtime: Some(runtime) })
     }

@@ -360,7 +360,8 @@ impl Replica {
         transport: &Transport,
         placement: &Placement,
     ) -> Result<bool, Broken> {
-        let is_accepted = |other: &OtherReplica| !other.has_members || consensus.is_member(other.id);
+        // One that has left a moment ago, and is to come back, has kept what it has promised.
+        let is_accepted = |other: &OtherReplica| !other.has_members || consensus.was_member(other.id);
         let Some(replicas) = transport.replicas_of(&*placement.nodes, is_accepted) else { return Ok(false) };
         if replicas.contains(&transport.replica) {
             consensus.change_members(&replicas).await?;

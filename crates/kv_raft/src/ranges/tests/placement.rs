@@ -191,3 +191,16 @@ async fn a_node_that_has_lost_track_of_its_replica_finds_it_again() {
     let leader = nodes.write(&[1, 2], "INCR a").await;
     assert_eq!(read(&nodes.range(leader), "GET a"), "3");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_called_off_when_the_members_have_changed_goes_back() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    nodes.open_with(3, Vec::new());
+    nodes.place(&[0, 1, 3], &[]).await;
+    // Node 2 has not learned it, so it has its replica, which calls elections.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    nodes.place(&[0, 1, 2], &[3]).await;
+    let leader = nodes.write(&[0, 1, 2], "INCR a").await;
+    assert_eq!(read(&nodes.range(leader), "GET a"), "2");
+}
