@@ -88,7 +88,7 @@ pub use reply::{CommandResult, OwnedValue, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
 pub use shard::{
     frozen::{Record, RecordValue},
-    watch::{WatchRecord, WatchedBucket, Watcher},
+    watch::{StateRecord, WatchedBucket, Watcher},
 };
 pub use store::{
     Store,
@@ -101,5 +101,6 @@ pub use store::{
     prefetch::Prefetch,
     prepare::{Preparation, TransactionPreparation},
     records::{BucketHead, BucketPage, OwnedEntry},
+    split::Removal,
 };
 pub use supervisor::supervisor;
