@@ -4,7 +4,6 @@
 
 use super::Store;
 use crate::{
-    database::Database,
     limits::EXPIRY_LINES,
     memory::freeze::FreezeBudget,
     pubsub::bucket_changes::EndReason,
@@ -117,6 +116,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::{
+        database::Database,
         pubsub::{backlog::Backlog, bucket_changes::Change},
         request::{Op, Request},
         shard::watch::{StateRecord, Watcher},

@@ -37,6 +37,8 @@ pub enum ProposalOutcome {
     Aborted,
     /// The transaction was refused. Nothing was done.
     Refused(CommandError),
+    /// The range of this span was split before, and one of the buckets is in another one now. Nothing was done.
+    SplitOff(Arc<str>),
 }
 
 /// The replies to all steps of a group.

@@ -105,7 +105,7 @@ impl Range {
 
     /// The error of requests that were not proposed because this replica does not lead.
     pub(crate) fn not_leader(&self, leader: Option<Arc<str>>) -> RangeError {
-        let range = self.text.clone();
+        let range = self.spans.text();
         match leader {
             Some(leader) => RangeError::NotLeader { range, leader },
             None => {

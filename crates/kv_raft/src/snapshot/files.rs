@@ -9,7 +9,7 @@ use crate::{
     log::encoding::Position,
     snapshot::SnapshotEncoder,
 };
-use kv::{FrozenStore, GivenUp, LoadError, Loader, Store, time::now_ms};
+use kv::{FrozenStore, GivenUp, LoadError, Loader, StateRecord, Store, time::now_ms};
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufReader, Read, Write},
@@ -87,6 +87,18 @@ fn watched(description: &[u8], owner: Option<Owner>) -> Option<&[u8]> {
 pub(crate) fn header(position: &Position, owner: Owner, stamp_ms: u64, store: &Store) -> SnapshotHeader {
     let mut description = description(position, owner);
     store.read_state(|record| state::encode(&record, &mut description));
+    SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
+}
+
+/// The header of the first snapshot of a range, which has executed nothing itself.
+pub(crate) fn header_of_new(
+    position: &Position,
+    owner: Owner,
+    stamp_ms: u64,
+    last_version: u64,
+) -> SnapshotHeader {
+    let mut description = description(position, owner);
+    state::encode(&StateRecord::LastVersion(last_version), &mut description);
     SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
 }
 
