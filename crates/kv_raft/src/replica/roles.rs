@@ -339,14 +339,15 @@ impl Replica {
         let mut placement = range.placement();
         loop {
             tokio::select! {
+                // Replicas that are new have the time to say so.
                 _ = ticks.tick() => {}
-                () = range.placement_changed(&placement) => {}
+                () = range.wait_for_placement(|next| next.span.is_some() && *next != placement) => {}
             }
             placement = range.placement();
             let changed = tokio::select! {
                 changed = self.follow_placement(consensus, transport, &placement) => changed,
                 // A replica that does not come is waited for no longer.
-                () = range.placement_changed(&placement) => continue,
+                () = range.wait_for_placement(|next| *next != placement) => continue,
             };
             match changed {
                 Ok(is_settled) => {
