@@ -6,6 +6,7 @@ pub(crate) mod dialer;
 pub(crate) mod handshake;
 mod link_task;
 pub(crate) mod listener;
+pub(crate) mod versions;
 
 use crate::{
     error::LinkClosed,
@@ -48,6 +49,8 @@ pub struct Peer {
 pub(crate) struct AuthenticatedSocket {
     pub(crate) stream: TcpStream,
     pub(crate) routes: AnnouncedRoutes,
+    /// The version of the link protocol that both speak on it.
+    pub(crate) version: u8,
 }
 
 #[derive(Debug)]
@@ -175,9 +178,9 @@ impl Peer {
     }
 
     /// Marks the peer as up until the guard is dropped.
-    pub(crate) fn mark_up(&self, link: Arc<Link>) -> LinkUpGuard<'_> {
+    pub(crate) fn mark_up(&self, link: Arc<Link>, version: u8) -> LinkUpGuard<'_> {
         self.state.send_modify(|state| state.link = Some(link.clone()));
-        info!(node = %self.name, "node up");
+        info!(node = %self.name, link_version = version, "node up");
         // Fails if there is no receiver, which is fine.
         drop(self.events.send(NodeEvent::Up(self.name.clone())));
         LinkUpGuard { peer: self, link, reason: None, is_expected: false }
@@ -225,7 +228,7 @@ impl Drop for LinkUpGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
+    use crate::{error::Error, limits::LINK_VERSION};
     use kv::{Op, Request};
 
     #[tokio::test]
@@ -236,7 +239,7 @@ mod tests {
         let (crashing, crash) = (peer.clone(), Arc::new(Notify::new()));
         let requested = crash.clone();
         let task = tokio::spawn(async move {
-            let _guard = crashing.mark_up(Arc::new(Link::new(crashing.name().clone())));
+            let _guard = crashing.mark_up(Arc::new(Link::new(crashing.name().clone())), LINK_VERSION);
             requested.notified().await;
             panic!("requested by the test");
         });

@@ -13,6 +13,7 @@ mod placement;
 mod replicas;
 mod subscriptions;
 mod transactions;
+mod versions;
 
 use crate::{
     cluster::{Cluster, Owner, Settings},
@@ -33,6 +34,7 @@ use crate::{
     peer::{
         Peer,
         handshake::{self, Identity},
+        versions::Versions,
     },
     routing::{RouteRow, Routes, table::RoutingTable},
 };
@@ -196,7 +198,7 @@ impl FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
         let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes(), cluster: 0 };
-        handshake::dial(&mut stream, me, &name("foo")).await.unwrap();
+        handshake::dial(&mut stream, Versions::OWN, me, &name("foo")).await.unwrap();
         FakeBar { stream, input: ReadBuffer::default() }
     }
 
