@@ -6,9 +6,10 @@ use crate::{
     local::LocalNode,
     node_name::NodeName,
     peer::{
-        AuthenticatedSocket, Peer, PeerList,
+        AuthenticatedSocket, Peer,
         handshake::{self, AnnouncedRoutes, HandshakeError, Identity, Rejection},
         link_task,
+        list::PeerList,
     },
 };
 use otp::{AcceptErrors, LogLimiter, Stop, TaskSupervisor};
@@ -82,7 +83,7 @@ async fn handshake_inbound(
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
-    let peer = claimed_name.as_ref().and_then(|name| peers.iter().find(|peer| peer.name() == name));
+    let peer = claimed_name.as_ref().and_then(|name| peers.find(name.as_str()));
     if let Some(peer) = peer {
         peer.record_refusal(from, &error);
     }
@@ -104,7 +105,7 @@ async fn authenticate<'a>(
 ) -> Result<(&'a Peer, AnnouncedRoutes), HandshakeError> {
     let hello = handshake::receive_hello(stream).await?;
     let name = claimed_name.insert(hello.from.clone());
-    let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
+    let Some(peer) = peers.find(name.as_str()) else {
         return Err(HandshakeError::Refused(Rejection::UnknownNode));
     };
     if peer.is_dialed() {
