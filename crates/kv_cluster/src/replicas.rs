@@ -17,6 +17,10 @@ use std::sync::{
 };
 use tokio::time::{Instant, sleep};
 
+/// What a node says that is none of its cluster any more.
+pub(crate) const THIS_NODE_IS_REMOVED: &str =
+    "this node was removed from the cluster: connect to another one, or add this one again with `add-node`";
+
 /// The replicas of one row, and how to reach them.
 #[derive(Debug)]
 pub struct Replicas {
@@ -114,6 +118,9 @@ impl Replicas {
 
     /// The error of a request when no node leads.
     fn no_leader(&self) -> Error {
+        if self.peers.is_local_removed() {
+            return RangeFailure::new(RangeFailureKind::NoLeader, THIS_NODE_IS_REMOVED).into();
+        }
         let row = self.row();
         let (needs, nodes) = (row.nodes.len() / 2 + 1, row.node_names());
         let message = format!("range {} has no leader (needs {needs} of {nodes})", row.buckets());
@@ -146,6 +153,9 @@ impl<'a> Search<'a> {
         loop {
             if let Some(server) = self.server(replicas) {
                 return Ok(server);
+            }
+            if replicas.peers.is_local_removed() {
+                return Err(replicas.no_leader());
             }
             let left = self.deadline().saturating_duration_since(Instant::now());
             if left.is_zero() {

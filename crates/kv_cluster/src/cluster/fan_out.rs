@@ -8,7 +8,7 @@ use crate::{
     node_name::NodeName,
     peer::calls::PendingNodeReply,
     replicas::{Replicas, Search, Server},
-    routing::placement::PlacementTable,
+    routing::{nodes::NodeTable, placement::PlacementTable},
     serve::node_queries,
 };
 use kv::{NamePage, StoreStats, TopicPage};
@@ -138,6 +138,11 @@ impl PendingReply {
     /// The table of placements, if there is a newer one.
     pub(crate) async fn placements(self) -> Result<Option<PlacementTable>, Error> {
         self.expect(NodeReply::into_placements).await
+    }
+
+    /// The nodes of the cluster, if there is a newer table of them.
+    pub(crate) async fn nodes(self) -> Result<Option<NodeTable>, Error> {
+        self.expect(NodeReply::into_nodes).await
     }
 
     /// The `len` counts that were queried.

@@ -15,13 +15,16 @@ use crate::{
     error::{Error, escape_name},
     events::NodeEvent,
     forward::{ForwardedBatch, Target},
-    limits::{HANDSHAKES, NODE_EVENTS},
-    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta, rows::ReplicatedRow},
+    limits::{ADDED_NODES, HANDSHAKES, NODE_EVENTS},
+    local::{
+        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta, nodes::first_nodes, rows::ReplicatedRow,
+    },
     node_name::NodeName,
     peer::{Peer, list::PeerList, listener},
     replicas::{Carrier, Replicas},
     routing::{
         Route, Routes,
+        nodes::{ClusterNode, NodeTable},
         placement::PlacementTable,
         table::{Destination, Part, RoutingTable},
     },
@@ -140,10 +143,13 @@ impl Cluster {
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
         let Settings { name, link, peers, routes, cookie, links, store, data_dir, logs } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
-        let others = peers.into_iter().filter(|(peer, _)| *peer != name);
+        let configured = peers.into_iter().filter(|(peer, _)| *peer != name);
+        let configured = configured.map(|(name, link)| ClusterNode { name, link: link.into() });
+        let own = link.as_ref().map(|link| ClusterNode::reachable(name.clone(), link));
+        let nodes = first_nodes(data_dir.as_deref(), NodeTable::of(configured.chain(own)))?;
         let peers = PeerList::new(name.clone(), events.clone());
-        for (peer, address) in others {
-            peers.add(peer, &address);
+        for node in nodes.nodes.iter().filter(|node| node.name != name) {
+            peers.add(node.name.clone(), &node.link);
         }
         let budgets = MemoryBudgets::new(&store);
         let placements = meta::first_table(data_dir.as_deref(), &routes)?;
@@ -155,7 +161,7 @@ impl Cluster {
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let parts = table.parts(&name).into();
-        let local = LocalNode::new(name, cookie, links, (table, placements), store, budgets, ranges);
+        let local = LocalNode::new(name, cookie, links, (table, placements, nodes), store, budgets, ranges);
         let replicas = |row: &Arc<ReplicatedRow>| Replicas::new(row.clone(), peers.clone());
         let meta = local.replicated.meta.as_ref().map(replicas).map(Arc::new);
         let replicas = local.replicated.rows.iter().map(replicas).collect();
@@ -167,7 +173,8 @@ impl Cluster {
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
     /// supervisor is started; a node without peers does not listen.
     pub async fn bind(&self) -> Result<(), Error> {
-        if self.peers.is_empty() {
+        // Others may be added to a cluster.
+        if self.peers.is_empty() && self.meta.is_none() {
             return Ok(());
         }
         let Some(address) = self.link.as_deref() else {
@@ -186,9 +193,13 @@ impl Cluster {
     }
 
     /// The most file descriptors that links take at once: of handshakes, and an old and a new socket for each
-    /// peer.
+    /// peer, and for some that are added.
     pub fn link_descriptors(&self) -> usize {
-        if self.peers.is_empty() { 0 } else { HANDSHAKES + 2 * self.peers.iter().count() }
+        let added = if self.meta.is_some() { ADDED_NODES } else { 0 };
+        match self.peers.iter().count() + added {
+            0 => 0,
+            peers => HANDSHAKES + 2 * peers,
+        }
     }
 
     /// The supervisor `kv_cluster`: the listener, and one child for the link to each peer.

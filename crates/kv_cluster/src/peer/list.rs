@@ -1,7 +1,13 @@
 //! The other nodes of the cluster. Some may join it, and some may be removed from it, while this node runs.
 
 use crate::{events::NodeEvent, node_name::NodeName, peer::Peer};
-use std::{ops::Index, sync::Arc};
+use std::{
+    ops::Index,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 use tokio::sync::broadcast;
 
 /// The other nodes. Requests in flight refer to them, by index as well, so those that were removed stay.
@@ -10,12 +16,14 @@ pub(crate) struct PeerList {
     all: Arc<boxcar::Vec<Arc<Peer>>>,
     local: NodeName,
     events: broadcast::Sender<NodeEvent>,
+    /// Whether the cluster has this node no more.
+    is_removed: Arc<AtomicBool>,
 }
 
 impl PeerList {
     /// The list of a node, without any other yet.
     pub(crate) fn new(local: NodeName, events: broadcast::Sender<NodeEvent>) -> PeerList {
-        PeerList { all: Arc::default(), local, events }
+        PeerList { all: Arc::default(), local, events, is_removed: Arc::default() }
     }
 
     /// Adds a node, or has one that was removed back, at an address. Only one task does so at a time.
@@ -33,6 +41,16 @@ impl PeerList {
     /// Those that are nodes of the cluster.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Peer>> {
         self.all.iter().map(|(_, peer)| peer).filter(|peer| !peer.is_removed())
+    }
+
+    /// Notes whether the cluster has this node no more. Returns whether that is something new.
+    pub(crate) fn set_removed(&self, is_removed: bool) -> bool {
+        self.is_removed.swap(is_removed, Relaxed) != is_removed
+    }
+
+    /// Whether the cluster has this node no more, which none of the others serves then.
+    pub(crate) fn is_local_removed(&self) -> bool {
+        self.is_removed.load(Relaxed)
     }
 
     /// Whether there is none.
