@@ -305,6 +305,8 @@ pub enum RangeFailureKind {
     Unknown,
     /// It makes no sense for the range as it is. Nothing was done.
     Invalid,
+    /// The range was split, and the bucket is in another one now. Nothing was done.
+    SplitOff,
 }
 
 impl RangeFailure {
@@ -321,6 +323,7 @@ impl RangeFailure {
                 | RangeFailureKind::NoLeader
                 | RangeFailureKind::Loading
                 | RangeFailureKind::Stopped
+                | RangeFailureKind::SplitOff
         )
     }
 
@@ -358,6 +361,7 @@ impl From<RangeError> for RangeFailure {
             RangeError::Stopped { .. } => RangeFailureKind::Stopped,
             RangeError::CannotWrite { .. } => RangeFailureKind::CannotWrite,
             RangeError::Unknown { .. } => RangeFailureKind::Unknown,
+            RangeError::SplitOff => RangeFailureKind::SplitOff,
         };
         RangeFailure::new(kind, message)
     }

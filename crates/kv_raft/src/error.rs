@@ -158,11 +158,8 @@ pub enum RangeError {
         nodes: Arc<str>,
     },
     /// It was split, and the bucket is in another range now. Nothing was done.
-    #[error("range {range} was split and has the bucket no more; retry")]
-    SplitOff {
-        /// The span of the range.
-        range: Arc<str>,
-    },
+    #[error("the range was split, and the bucket is in another one now; retry")]
+    SplitOff,
     /// It cannot go on. Nothing was done.
     #[error("range {range} has stopped: {reason}")]
     Stopped {

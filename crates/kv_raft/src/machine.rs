@@ -208,7 +208,7 @@ impl Machine {
             if step > 0 {
                 replies.begin_step();
             }
-            replies.set_outcome(ProposalOutcome::SplitOff(self.spans.text()));
+            replies.set_split_off();
         }
     }
 

@@ -313,9 +313,7 @@ impl Range {
     #[inline]
     pub fn check_names<'n>(&self, mut names: impl Iterator<Item = &'n [u8]>) -> Result<(), RangeError> {
         match self.store.split_at() {
-            Some(at) if names.any(|name| *name >= *at) => {
-                Err(RangeError::SplitOff { range: self.spans.text() })
-            }
+            Some(at) if names.any(|name| *name >= *at) => Err(RangeError::SplitOff),
             _ => Ok(()),
         }
     }

@@ -66,6 +66,6 @@ pub use overload::{
 pub use policy::{Restart, Shutdown, Stop};
 pub use spec::{ChildSpec, Supervisor};
 pub use strategy::Strategy;
-pub use supervisor::{SupervisorHandle, TreeView};
+pub use supervisor::{SupervisorHandle, TreeView, children::DynamicChildren};
 pub use task_supervisor::TaskSupervisor;
 pub use tree::{ChildKind, PassiveChildren, RecentRestarts, State, Tree};

@@ -10,6 +10,7 @@ use crate::limits::SHUTDOWN_DEADLINE;
 use crate::policy::{Restart, Shutdown, Stop};
 use crate::status::ListPassive;
 use crate::strategy::Strategy;
+use crate::supervisor::children::DynamicChildren;
 use crate::task_supervisor::TaskSupervisor;
 use crate::tree::{ChildKind, PassiveChildren};
 
@@ -19,12 +20,14 @@ pub struct Supervisor {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: Intensity,
     pub(crate) children: Vec<ChildSpec>,
+    pub(crate) dynamic: DynamicChildren,
 }
 
 impl Supervisor {
     /// A supervisor without children.
     pub fn new(name: impl Into<String>, strategy: Strategy) -> Self {
-        Self { name: name.into(), strategy, intensity: Intensity::default(), children: Vec::new() }
+        let (intensity, dynamic) = (Intensity::default(), DynamicChildren::default());
+        Self { name: name.into(), strategy, intensity, children: Vec::new(), dynamic }
     }
 
     /// How many restarts it makes before it gives up.
@@ -38,6 +41,13 @@ impl Supervisor {
     #[must_use]
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.children.push(child);
+        self
+    }
+
+    /// Has the supervisor make these changes while it runs: those that are waiting, and further ones.
+    #[must_use]
+    pub fn dynamic_children(mut self, children: DynamicChildren) -> Self {
+        self.dynamic = children;
         self
     }
 }

@@ -3,7 +3,10 @@
 use crate::{
     error::RangeFailure,
     node_name::NodeName,
-    routing::placement::{PlacementTable, TableChange},
+    routing::{
+        nodes::{NodeChange, NodeTable},
+        placement::{PlacementTable, TableChange},
+    },
 };
 use kv::{Database, NamePage, ScanFilter, StoreStats, TopicKind, TopicPage};
 use serde::{Deserialize, Serialize};
@@ -86,6 +89,12 @@ pub(crate) enum NodeQuery<'a> {
         #[serde(borrow, with = "serde_bytes")]
         range: Option<&'a [u8]>,
     },
+    /// The nodes of the cluster, as the leader of the meta group has them, if that is newer than this epoch.
+    Nodes { epoch: u64 },
+    /// Adds a node, or removes one. The node is to be the leader of the meta group.
+    ChangeNodes { change: NodeChange },
+    /// Tells a node which ones the cluster has: it may be none of them any more, and nobody else tells it.
+    LearnNodes { table: NodeTable },
 }
 
 impl NodeQuery<'_> {
@@ -108,6 +117,7 @@ impl NodeQuery<'_> {
                 | NodeQuery::Publish { .. }
                 | NodeQuery::ChangePlacements { .. }
                 | NodeQuery::HandOver { .. }
+                | NodeQuery::ChangeNodes { .. }
         )
     }
 }
@@ -139,6 +149,8 @@ pub(crate) enum NodeReply {
     Failed(RangeFailure),
     /// The table of the meta group.
     Placements(PlacementTable),
+    /// The nodes of the cluster.
+    Nodes(NodeTable),
 }
 
 /// A bucket's name, and the number of buckets it was chosen from.
@@ -203,6 +215,15 @@ impl NodeReply {
         match self {
             NodeReply::Done => Some(None),
             NodeReply::Placements(table) => Some(Some(table)),
+            _ => None,
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::Nodes`].
+    pub(crate) fn into_nodes(self) -> Option<Option<NodeTable>> {
+        match self {
+            NodeReply::Done => Some(None),
+            NodeReply::Nodes(table) => Some(Some(table)),
             _ => None,
         }
     }

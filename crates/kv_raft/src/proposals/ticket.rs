@@ -1,7 +1,7 @@
 //! Those who wait for a group: each has a ticket, and all are woken together.
 
 use super::{
-    replies::{GroupReplies, ProposalOutcome, Replies},
+    replies::{GroupReplies, Replies},
     wakes,
 };
 use crate::{error::RangeError, spans::Spans};
@@ -128,10 +128,10 @@ impl Future for Ticket {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let result = self.waiters.poll(self.step, context);
         result.map(|replies| {
-            let replies = Replies::new(replies?, self.step);
-            match replies.outcome() {
-                ProposalOutcome::SplitOff(range) => Err(RangeError::SplitOff { range: range.clone() }),
-                _ => Ok(replies),
+            let replies = replies?;
+            match replies.is_split_off(self.step) {
+                true => Err(RangeError::SplitOff),
+                false => Ok(Replies::new(replies, self.step)),
             }
         })
     }
