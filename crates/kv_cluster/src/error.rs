@@ -244,6 +244,11 @@ impl Error {
         }
     }
 
+    /// Whether the range was split, and the bucket is in another one now.
+    pub(crate) fn is_split_off(&self) -> bool {
+        matches!(self, Error::Range(RangeFailure { kind: RangeFailureKind::SplitOff, .. }))
+    }
+
     /// A command failed on another node: the error if that is because of a limit which is that node's own.
     pub(crate) fn of_limit(node: &str, error: &CommandError) -> Option<Error> {
         let is_limit = matches!(
