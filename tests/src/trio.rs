@@ -14,7 +14,7 @@ use std::{fmt::Write, net::TcpListener, path::PathBuf, process::Output, sync::Ar
 pub struct Trio {
     /// Those that run.
     nodes: [Option<Release>; 3],
-    program: PathBuf,
+    programs: [PathBuf; 3],
     files: [String; 3],
     directories: [Arc<TempDir>; 3],
     /// Where they run, if not on one machine. It ends after them.
@@ -35,16 +35,20 @@ impl Trio {
 
     /// The same, with these `reads` of the row.
     pub fn start_with(reads: &str) -> Trio {
-        Trio::start_in(None, reads)
+        Trio::start_in(None, reads, build::binary("foo"))
+    }
+
+    /// As [`Trio::start`], of the version before this one, if there is a history to build it from.
+    pub fn start_previous() -> Option<Trio> {
+        Some(Trio::start_in(None, "lease", build::previous_foo()?))
     }
 
     /// As [`Trio::start`], with a machine of its own for each.
     pub fn start_on(network: Network) -> Trio {
-        Trio::start_in(Some(network), "lease")
+        Trio::start_in(Some(network), "lease", build::binary("foo"))
     }
 
-    fn start_in(network: Option<Network>, reads: &str) -> Trio {
-        let program = build::binary("foo");
+    fn start_in(network: Option<Network>, reads: &str, program: PathBuf) -> Trio {
         let directories = [(); 3].map(|()| Arc::new(TempDir::new()));
         let addresses = [0, 1, 2].map(|node| match &network {
             Some(network) => {
@@ -70,7 +74,8 @@ impl Trio {
             line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\nreads = {reads:?}\n[links]\nheartbeat_ms = 500"));
             directories[node].write("cluster.toml", &text).display().to_string()
         });
-        let mut trio = Trio { nodes: [const { None }; 3], program, files, directories, network };
+        let programs = [(); 3].map(|()| program.clone());
+        let mut trio = Trio { nodes: [const { None }; 3], programs, files, directories, network };
         (0..3).for_each(|node| trio.open(node));
         trio.wait_until_served();
         trio.wait_until_caught_up();
@@ -83,7 +88,17 @@ impl Trio {
         let machine = self.network.as_ref().map(|network| network.prefix(node));
         let prefix = machine.as_ref().map_or(&[][..], |machine| machine);
         let directory = &self.directories[node];
-        self.nodes[node] = Some(Release::start_behind(prefix, &self.program, directory, &flags));
+        self.nodes[node] = Some(Release::start_behind(prefix, &self.programs[node], directory, &flags));
+    }
+
+    /// Has a node start as this version from now on.
+    pub fn upgrade(&mut self, node: usize) {
+        self.programs[node] = build::binary("foo");
+    }
+
+    /// Has a node start as the version before from now on.
+    pub fn downgrade(&mut self, node: usize) {
+        self.programs[node] = build::previous_foo().expect("there is a history");
     }
 
     /// The machines that the nodes run on, if each has one of its own.

@@ -8,6 +8,7 @@ use crate::{
         backoff::Backoff,
         handshake::{self, HandshakeError, Identity},
         link_task,
+        versions::Versions,
     },
 };
 use otp::Stop;
@@ -21,7 +22,7 @@ use tracing::{debug, warn};
 
 /// Why a peer could not be dialed.
 #[derive(Debug, thiserror::Error)]
-enum DialError {
+pub(crate) enum DialError {
     #[error("cannot reach {address}: {reason}")]
     Unreachable { address: Arc<str>, reason: String },
     #[error("cannot link with {address}: {error}")]
@@ -33,7 +34,9 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
     let mut backoff = Backoff::default();
     loop {
         peer.record_dial();
-        let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
+        let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer, Versions::OWN)).await else {
+            return Ok(());
+        };
         let longest = match dialed {
             Ok(socket) => {
                 let since = Instant::now();
@@ -53,7 +56,28 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
     }
 }
 
-async fn dial(local: &LocalNode, peer: &Peer) -> Result<AuthenticatedSocket, DialError> {
+/// Dials once, or again if the peer is older and these versions have its newest one.
+pub(crate) async fn dial(
+    local: &LocalNode,
+    peer: &Peer,
+    versions: Versions,
+) -> Result<AuthenticatedSocket, DialError> {
+    match dial_once(local, peer, versions).await {
+        Err(DialError::Handshake { error: HandshakeError::Version { theirs, .. }, .. })
+            if versions.has(theirs) =>
+        {
+            dial_once(local, peer, versions.up_to(theirs)).await
+        }
+        dialed => dialed,
+    }
+}
+
+/// Dials with the newest of these versions.
+async fn dial_once(
+    local: &LocalNode,
+    peer: &Peer,
+    versions: Versions,
+) -> Result<AuthenticatedSocket, DialError> {
     let address = peer.address();
     let unreachable = |reason| DialError::Unreachable { address: address.clone(), reason };
     let connected = timeout(DIAL_TIMEOUT, connect(&address)).await;
@@ -62,15 +86,15 @@ async fn dial(local: &LocalNode, peer: &Peer) -> Result<AuthenticatedSocket, Dia
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
     };
-    let handshake = handshake::dial(&mut stream, Identity::of(local), peer.name());
+    let handshake = handshake::dial(&mut stream, versions, Identity::of(local), peer.name());
     let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(routes)) => return Ok(AuthenticatedSocket { stream, routes }),
+        Ok(Ok(routes)) => return Ok(AuthenticatedSocket { stream, routes, version: versions.newest }),
         // Silence is not a refusal: a proxy, or a node that hangs, accepts connections too.
         Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
         Ok(Err(error)) => error,
     };
-    drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
+    drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, versions.newest, &error)).await);
     Err(DialError::Handshake { address, error })
 }
 

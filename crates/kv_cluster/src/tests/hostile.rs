@@ -47,7 +47,7 @@ async fn a_node_with_an_unknown_or_mismatched_name_gets_no_link() {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (me, peer) = (name(me), name(peer));
         let me = Identity { name: &me, cookie: &cookie, routes: foo.cluster.routes(), cluster: 0 };
-        let dialed = handshake::dial(&mut stream, me, &peer);
+        let dialed = handshake::dial(&mut stream, Versions::OWN, me, &peer);
         let error = soon(dialed).await.unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }

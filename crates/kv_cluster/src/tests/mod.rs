@@ -14,6 +14,7 @@ mod placement;
 mod replicas;
 mod subscriptions;
 mod transactions;
+mod versions;
 
 use crate::{
     cluster::{Cluster, Owner, Settings},
@@ -34,6 +35,7 @@ use crate::{
     peer::{
         Peer,
         handshake::{self, Identity},
+        versions::Versions,
     },
     routing::{RouteRow, Routes, table::RoutingTable},
 };
@@ -205,7 +207,7 @@ impl FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
         let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes(), cluster: 0 };
-        handshake::dial(&mut stream, me, &name("foo")).await.unwrap();
+        handshake::dial(&mut stream, Versions::OWN, me, &name("foo")).await.unwrap();
         FakeBar { stream, input: ReadBuffer::default() }
     }
 
