@@ -5,6 +5,8 @@ use std::time::Duration;
 /// The newest version of the link protocol that this release speaks. Any change to what link/codec.rs encodes
 /// raises it, and so do more requests in a call.
 pub(crate) const LINK_VERSION: u8 = 14;
+/// The first one that has queries about the nodes of a cluster.
+pub(crate) const NODES_VERSION: u8 = 14;
 /// The oldest one: that of the release before, so that nodes are upgraded one after the other.
 pub(crate) const OLDEST_LINK_VERSION: u8 = 13;
 

@@ -1,7 +1,5 @@
 //! A running supervisor: the handle to it, and the task that starts, restarts and stops its children.
 
-pub(crate) mod children;
-
 use std::collections::VecDeque;
 use std::future::{pending, ready};
 use std::ops::Range;
@@ -18,10 +16,9 @@ use crate::exit::Exit;
 use crate::intensity::Restarts;
 use crate::limits::ABORT_GRACE;
 use crate::policy::{Restart, Shutdown, Stop};
-use crate::spec::{ChildSpec, Start, Supervisor, Work};
+use crate::spec::{Change, ChildSpec, DynamicChildren, Start, Supervisor, Work};
 use crate::status::Status;
 use crate::strategy::Strategy;
-use crate::supervisor::children::{Change, DynamicChildren};
 use crate::tree::{ChildKind, State, Tree};
 
 /// A running supervisor. All clones refer to the same supervisor; dropping the last one stops it in order.

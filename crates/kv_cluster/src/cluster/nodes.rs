@@ -5,7 +5,7 @@ use crate::{
     cluster::{Cluster, placement::invalid},
     error::Error,
     events::{NodeEvent, NodeStatus},
-    limits::REMOVAL_WAIT,
+    limits::{NODES_VERSION, REMOVAL_WAIT},
     link::node_query::NodeQuery,
     node_name::NodeName,
     peer::{Peer, dialer, listener},
@@ -84,23 +84,25 @@ impl Cluster {
             return Err(Error::UnknownNode { node: name.shared(), known: known.names() });
         }
         let removed = self.peers.find(name.as_str()).cloned();
-        // Until it has been told, its link stays.
+        // Until it has been notified, its link stays.
         let following = self.following.lock().await;
         self.change_nodes(NodeChange::Remove(name.clone())).await?;
         let learned = self.newest_nodes().await?;
         if let (Some(removed), Some(table)) = (removed, &learned) {
-            let told =
+            let notified =
                 self.query_node(Some(removed.index()), &NodeQuery::LearnNodes { table: table.clone() });
             // It may be down. If it comes back, it is refused.
-            drop(timeout(REMOVAL_WAIT, told.done()).await);
+            drop(timeout(REMOVAL_WAIT, notified.done()).await);
         }
         drop(following);
         self.follow_nodes(learned).await
     }
 
+    /// Checks that all nodes follow what the meta group keeps.
     fn check_meta(&self) -> Result<(), Error> {
         match self.meta {
-            Some(_) => Ok(()),
+            // One that does not follow the change would not link with a node that is added.
+            Some(_) => self.peers.iter().try_for_each(|peer| peer.check_version(NODES_VERSION)),
             None => Err(invalid(
                 "no row has replicas, so the nodes are those of the configuration: name three nodes in one of \
                  [[routes]], or write the node into the configuration of each node, and restart",
@@ -123,7 +125,12 @@ impl Cluster {
     async fn newest_nodes(&self) -> Result<Option<NodeTable>, Error> {
         let epoch = self.local.nodes.borrow().epoch;
         let mut learned = None;
-        for pending in self.query_meta(&NodeQuery::Nodes { epoch }).await? {
+        let asked = match self.query_meta(&NodeQuery::Nodes { epoch }).await {
+            // It does not keep them yet.
+            Err(Error::OlderRelease { .. }) => return Ok(None),
+            asked => asked?,
+        };
+        for pending in asked {
             learned = learned.or(pending.nodes().await.unwrap_or_default());
         }
         Ok(learned)

@@ -2,6 +2,7 @@
 
 use crate::{
     error::RangeFailure,
+    limits::{NODES_VERSION, OLDEST_LINK_VERSION},
     node_name::NodeName,
     routing::{
         nodes::{NodeChange, NodeTable},
@@ -93,7 +94,8 @@ pub(crate) enum NodeQuery<'a> {
     Nodes { epoch: u64 },
     /// Adds a node, or removes one. The node is to be the leader of the meta group.
     ChangeNodes { change: NodeChange },
-    /// Tells a node which ones the cluster has: it may be none of them any more, and nobody else tells it.
+    /// Notifies a node of those that the cluster has. If it is none of them any more, nobody links with it to
+    /// say so later.
     LearnNodes { table: NodeTable },
 }
 
@@ -106,6 +108,16 @@ impl NodeQuery<'_> {
             | NodeQuery::BucketCounts { range }
             | NodeQuery::Stats { range } => *range,
             _ => None,
+        }
+    }
+
+    /// The first version of the link protocol that has it.
+    pub(crate) fn version(&self) -> u8 {
+        match self {
+            NodeQuery::Nodes { .. } | NodeQuery::ChangeNodes { .. } | NodeQuery::LearnNodes { .. } => {
+                NODES_VERSION
+            }
+            _ => OLDEST_LINK_VERSION,
         }
     }
 

@@ -1,6 +1,6 @@
 //! The meta group on this node: a range without buckets whose store keeps the table of placements, and that
-//! of nodes. Its leader changes them, one change at a time; each node saves the newest that it has learned, and begins with
-//! that.
+//! of nodes. Its leader changes them, one change at a time; each node saves the newest that it has learned,
+//! and begins with that.
 
 use super::LocalNode;
 use crate::{

@@ -39,7 +39,7 @@ impl LocalNode {
         table.epoch > 0 && !table.has(&self.name)
     }
 
-    /// The reply to [`NodeQuery::Nodes`](crate::link::node_query::NodeQuery::Nodes). One who knows nothing yet gets what this node knows.
+    /// The table, if it is newer than this epoch. One who knows nothing yet gets what this node knows.
     pub(crate) fn nodes_since(&self, epoch: u64) -> Result<NodeReply, RangeFailure> {
         let table = match self.kept::<NodeTable>(NODES) {
             Err(_) if epoch == 0 && self.is_in_cluster() => Some(self.nodes.borrow().clone()),

@@ -10,9 +10,9 @@ pub(crate) mod listener;
 pub(crate) mod versions;
 
 use crate::{
-    error::LinkClosed,
+    error::{Error, LinkClosed},
     events::{NodeEvent, NodeStatus},
-    limits::CONNECT_WAIT,
+    limits::{CONNECT_WAIT, LINK_VERSION},
     link::Link,
     node_name::NodeName,
     peer::handshake::{AnnouncedRoutes, HandshakeError},
@@ -65,6 +65,8 @@ pub(crate) struct AuthenticatedSocket {
 struct State {
     address: Arc<str>,
     link: Option<Arc<Link>>,
+    /// The version of the link protocol on that link.
+    version: u8,
     /// Why there is no link.
     down_reason: Arc<str>,
     /// The number of dials so far.
@@ -89,7 +91,14 @@ impl Peer {
             is_dialed: *local_name < name,
             is_removed: AtomicBool::new(false),
             name,
-            state: watch::Sender::new(State { address, link: None, down_reason, dials: 0, failed_dial: 0 }),
+            state: watch::Sender::new(State {
+                address,
+                link: None,
+                version: LINK_VERSION,
+                down_reason,
+                dials: 0,
+                failed_dial: 0,
+            }),
             accepted: Mutex::default(),
             accepted_notify: Notify::new(),
             redial: Notify::new(),
@@ -129,6 +138,14 @@ impl Peer {
     /// Its place in the list of all peers.
     pub(crate) fn index(&self) -> usize {
         self.index
+    }
+
+    /// Fails if it is of a release that does not know what came with this version of the link protocol.
+    pub(crate) fn check_version(&self, version: u8) -> Result<(), Error> {
+        match self.state.borrow().version < version {
+            true => Err(Error::OlderRelease { node: self.name.shared() }),
+            false => Ok(()),
+        }
     }
 
     /// Where it accepts links.
@@ -219,7 +236,7 @@ impl Peer {
 
     /// Marks the peer as up until the guard is dropped.
     pub(crate) fn mark_up(&self, link: Arc<Link>, version: u8) -> LinkUpGuard<'_> {
-        self.state.send_modify(|state| state.link = Some(link.clone()));
+        self.state.send_modify(|state| (state.link, state.version) = (Some(link.clone()), version));
         info!(node = %self.name, link_version = version, "node up");
         // Fails if there is no receiver, which is fine.
         drop(self.events.send(NodeEvent::Up(self.name.clone())));
@@ -252,7 +269,7 @@ impl Drop for LinkUpGuard<'_> {
             false => "its link was replaced".into(),
         });
         self.peer.state.send_modify(|state| {
-            state.link = None;
+            (state.link, state.version) = (None, LINK_VERSION);
             if !self.peer.is_removed() {
                 state.down_reason = reason.clone();
             }
@@ -270,7 +287,6 @@ impl Drop for LinkUpGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{error::Error, limits::LINK_VERSION};
     use kv::{Op, Request};
 
     #[tokio::test]

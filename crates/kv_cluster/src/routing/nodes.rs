@@ -137,7 +137,9 @@ impl NodeTable {
         let others = self.nodes.iter().map(|node| &node.name);
         let others = others.filter(|node| *node != leaving && !row.nodes.contains(node));
         let mut nodes: Vec<&str> = stay.chain(others).map(NodeName::as_str).take(row.nodes.len()).collect();
-        nodes.truncate(if nodes.len() % 2 == 0 { nodes.len() - 1 } else { nodes.len() });
+        if nodes.len().is_multiple_of(2) {
+            nodes.pop();
+        }
         format!("`replicas {} {}`", row.buckets(), nodes.join(" "))
     }
 }

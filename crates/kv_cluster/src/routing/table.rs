@@ -178,8 +178,8 @@ impl RoutingTable {
         }
     }
 
-    /// Refuses the names on whose owner the routes of the linked peer of this index differ, until the guard is dropped.
-    /// `None` if there are none. See [`Routes::differences`].
+    /// Refuses the names on whose owner the routes of the linked peer of this index differ, until the guard
+    /// is dropped. `None` if there are none. See [`Routes::differences`].
     pub(crate) fn dispute(
         &self,
         peer: usize,

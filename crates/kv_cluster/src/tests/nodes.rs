@@ -16,16 +16,18 @@ impl Nodes {
         assert!(cluster.connect(&name("qux")).await, "{:?}", cluster.nodes());
     }
 
-    /// Waits until each of these nodes knows exactly the others of them.
-    async fn wait_until_known(&self, nodes: &[usize]) {
+    /// Waits until each of these nodes knows exactly the others of them, and has links to them.
+    async fn wait_until_linked(&self, nodes: &[usize]) {
         let began = Instant::now();
         for node in nodes {
             let mut others = names(nodes);
             others.retain(|other| other != self.node(*node).cluster.node_name());
             others.sort();
-            let known =
-                || self.node(*node).cluster.nodes().into_iter().map(|node| node.name).collect::<Vec<_>>();
-            while known() != others {
+            let known = || self.node(*node).cluster.nodes();
+            let is_linked = || {
+                known().iter().map(|node| (&node.name, node.up)).eq(others.iter().map(|node| (node, true)))
+            };
+            while !is_linked() {
                 assert!(began.elapsed() < SOON, "{:?}", known());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -46,14 +48,14 @@ async fn a_node_that_is_added_takes_copies_and_one_without_copies_is_removed_and
     nodes.open(3).await;
     assert!(!nodes.node(3).cluster.connect(&name("foo")).await, "an unknown node is refused");
     nodes.add_outsider(1).await;
-    nodes.wait_until_known(&[0, 1, 2, 3]).await;
+    nodes.wait_until_linked(&[0, 1, 2, 3]).await;
     assert_eq!(soon(nodes.node(2).cluster.add_node(&name("qux"), nodes.address(3))).await, Ok(true));
     nodes.place(0, "..", &[1, 2, 3]).await;
     nodes.place(3, "meta", &[1, 2, 3]).await;
     nodes.wait_until_only(&[1, 2, 3]).await;
 
     soon(nodes.node(0).cluster.remove_node(&name("foo"))).await.unwrap();
-    nodes.wait_until_known(&[1, 2, 3]).await;
+    nodes.wait_until_linked(&[1, 2, 3]).await;
     let removed = &nodes.node(0).cluster;
     assert!(removed.is_removed());
     let expected = "this node was removed from the cluster: connect to another one, or add this one again";
@@ -72,13 +74,13 @@ async fn a_node_that_is_added_takes_copies_and_one_without_copies_is_removed_and
     for node in 1..4 {
         nodes.open(node).await;
     }
-    nodes.wait_until_known(&[1, 2, 3]).await;
+    nodes.wait_until_linked(&[1, 2, 3]).await;
     nodes.stop(0).await;
     nodes.open(0).await;
     nodes.ready_but(0).await;
     assert!(nodes.read(0).await.is_err());
     soon(nodes.node(2).cluster.add_node(&name("foo"), nodes.address(0))).await.unwrap();
-    nodes.wait_until_known(&[0, 1, 2, 3]).await;
+    nodes.wait_until_linked(&[0, 1, 2, 3]).await;
     while nodes.read(0).await != Ok("1".into()) || nodes.node(0).cluster.is_removed() {
         assert!(began.elapsed() < SOON, "{:?}", nodes.read(0).await);
     }
@@ -87,7 +89,7 @@ async fn a_node_that_is_added_takes_copies_and_one_without_copies_is_removed_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_was_down_when_it_was_removed_is_told_and_one_that_was_wiped_comes_back() {
+async fn a_node_that_was_down_when_it_was_removed_learns_of_it_and_one_that_was_wiped_comes_back() {
     let mut nodes = Nodes::start_members().await;
     nodes.ready().await;
     nodes.open(3).await;
@@ -106,7 +108,7 @@ async fn a_node_that_was_down_when_it_was_removed_is_told_and_one_that_was_wiped
     nodes.wipe(1);
     nodes.open(1).await;
     soon(nodes.node(0).cluster.add_node(&name("bar"), nodes.address(1))).await.unwrap();
-    nodes.wait_until_known(&[0, 1, 2, 3]).await;
+    nodes.wait_until_linked(&[0, 1, 2, 3]).await;
     nodes.place(1, "..", &[0, 1, 3]).await;
 }
 
@@ -138,7 +140,7 @@ async fn what_cannot_be_added_or_removed_is_refused_with_what_to_type() {
         let refused = soon(cluster.remove_node(&name(node))).await.unwrap_err().to_string();
         assert!(refused.starts_with(expected), "{refused}");
     }
-    nodes.wait_until_known(&[0, 1, 2]).await;
+    nodes.wait_until_linked(&[0, 1, 2]).await;
     let refused = soon(nodes.node(1).cluster.place("..", names(&[0, 1, 3]))).await.unwrap_err().to_string();
     assert!(refused.starts_with("node qux@127.0.0.1 is not "), "{refused}");
     // One that is down may get another address.

@@ -53,10 +53,10 @@ fn why_down(node: &Node, name: &NodeName) -> String {
     let nodes = node.cluster.nodes();
     match nodes.into_iter().find(|row| row.name == *name) {
         Some(row) => row.reason.map_or_else(|| "not connected yet".to_owned(), |reason| reason.to_string()),
-        None => format!(
-            "there is no node {name}; `add-node {name} HOST:PORT` adds it, or [nodes.{:?}]",
-            name.as_str()
-        ),
+        None if node.cluster.placements().is_empty() => {
+            format!("the configuration has no node {name}; add [nodes.{:?}]", name.as_str())
+        }
+        None => format!("the cluster has no node {name}; `add-node {name} HOST:PORT` adds it"),
     }
 }
 
