@@ -54,7 +54,9 @@ fn whatever_is_looked_up_the_table_says_what_its_rows_say() {
         (vec![volatile, row("n..", "foo")], true),
     ] {
         let routes = routes(&rows).unwrap();
-        let table = RoutingTable::new(routes, &node("foo"), [node("bar")], has_ranges, &PlacementTable::default()).unwrap();
+        let table =
+            RoutingTable::new(routes, &node("foo"), [node("bar")], has_ranges, &PlacementTable::default())
+                .unwrap();
         for name in ["", "a", "m", "mzz", "n", "world", "\u{e9}clair"] {
             let (found, configured) = (table.look_up(name.as_bytes()), table.configured(name.as_bytes()));
             assert_eq!(found, configured, "{rows:?} {name}");

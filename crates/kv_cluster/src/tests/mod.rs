@@ -12,6 +12,7 @@ mod memory;
 mod nodes;
 mod placement;
 mod replicas;
+mod split;
 mod subscriptions;
 mod transactions;
 mod versions;
@@ -103,7 +104,8 @@ fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
 
 /// A node that owns every bucket, without links.
 pub(crate) fn local_node() -> Arc<LocalNode> {
-    let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false, &Default::default()).unwrap();
+    let table =
+        RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false, &Default::default()).unwrap();
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
