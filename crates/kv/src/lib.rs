@@ -95,12 +95,11 @@ pub use store::{
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
     expiry::Swept,
-    freeze::{AlreadyFrozen, FrozenStore, GivenUp},
+    freeze::{AlreadyFrozen, FrozenStore, GivenUp, split::Removal},
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,
     prepare::{Preparation, TransactionPreparation},
     records::{BucketHead, BucketPage, OwnedEntry},
-    split::Removal,
 };
 pub use supervisor::supervisor;

@@ -4,6 +4,7 @@
 //! docs/disk-format.md describes each byte.
 
 pub(crate) mod data_dir;
+pub(crate) mod spans;
 
 use crate::{
     disk::file,

@@ -24,7 +24,6 @@ mod range;
 mod ranges;
 mod replica;
 pub mod snapshot;
-mod spans;
 
 pub use consensus::transport::{ReplicaStatus, SendFrame};
 pub use disk::format_bytes;

@@ -3,13 +3,13 @@
 
 use crate::{
     group::{self, Malformed, Split, Step, process},
+    identity::spans::{Spans, SplitOff},
     limits::UNINTERRUPTED_REQUESTS,
     log::encoding::{LogId, Payload, Position},
     proposals::{
         ClosedGroup,
         replies::{GroupReplies, ProposalOutcome},
     },
-    spans::{Spans, SplitOff},
 };
 use kv::{EntryTerms, Halted, Request, StateRecord, Store, syntax::excerpt::excerpt};
 use parking_lot::Mutex;

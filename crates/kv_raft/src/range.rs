@@ -16,10 +16,10 @@ use crate::{
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
-        Added, Proposals, WaitingBytes, confirmations::Confirmations, replies::GroupReplies, ticket::Ticket,
+        Added, Proposals, WaitingBytes, confirmations::Confirmations, replies::GroupReplies, spans::Spans,
+        ticket::Ticket,
     },
     snapshot::taking::Snapshots,
-    spans::Spans,
 };
 use kv::{
     CommandError, Database, EntryTerms, FullName, Op, Reply, Request, Store, TransactionLimits,

@@ -16,7 +16,9 @@ use crate::{
     identity::{
         Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
-        failed, read_nodes, read_table, write_nodes, write_table,
+        failed, read_nodes, read_table,
+        spans::Spans,
+        write_nodes, write_table,
     },
     limits::{
         DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CACHE_LEAST, LOG_CHECK_PAUSE, LOG_FILES,
@@ -27,7 +29,6 @@ use crate::{
     range::Range,
     replica::{Replica, files::ReplicaFiles},
     snapshot::taking::Snapshots,
-    spans::Spans,
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use parking_lot::{Mutex, RwLock};
@@ -120,7 +121,7 @@ struct Shared {
     /// Files of each log after which that is cut.
     log_files: usize,
     election: ElectionTimes,
-    /// Told when a range was split.
+    /// Notified when a range was split.
     has_split: Arc<Notify>,
     runtime: Handle,
 }

@@ -3,17 +3,18 @@
 //! A freeze marks all shards while all of them are locked. From then on what is about to change is copied
 //! before it does (`memory::freeze`). A reader takes the lock of a shard for one bounded step at a time.
 
+pub(crate) mod split;
+
 use super::Store;
 use crate::{
     database::Database,
     memory::freeze::FreezeBudget,
     shard::{
         Shard,
-        frozen::{Freezing, FrozenPosition, FrozenStep, Record},
+        frozen::{Freezing, FrozenPosition, FrozenStep, Names, Record},
         multi::ShardGuards,
         watch::StateRecord,
     },
-    store::split::Names,
 };
 use parking_lot::MutexGuard;
 use std::{
@@ -89,8 +90,8 @@ impl Store {
         Ok(FrozenStore { store, freezing, buckets, shard, position, flushed, names, is_open })
     }
 
-    /// Passes what the store has besides its buckets to `visit`. Nothing may be executed meanwhile that has to be in
-    /// the log; otherwise it is not as of one moment.
+    /// Passes what the store has besides its buckets to `visit`. Nothing may be executed meanwhile that has to
+    /// be in the log; otherwise it is not as of one moment.
     pub fn read_state(&self, mut visit: impl FnMut(StateRecord<'_>)) {
         if let Some(at) = self.split_at() {
             visit(StateRecord::SplitAt(&at));

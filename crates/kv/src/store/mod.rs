@@ -5,7 +5,7 @@
 //! what a log has ordered, and `prefetch` loads the memory that they need into the cache; `prepare` copies
 //! large arguments before. `keyspace` has the operations on all buckets, `records` reads and loads whole
 //! buckets, `freeze` copies all of them as they are at one moment, `load` fills a store with such a copy,
-//! `split` parts a store in two, and `expiry` is the sweeper.
+//! and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
@@ -17,7 +17,6 @@ pub(crate) mod load;
 pub(crate) mod prefetch;
 pub(crate) mod prepare;
 pub(crate) mod records;
-pub(crate) mod split;
 mod transaction;
 
 use crate::{

@@ -72,8 +72,8 @@ impl Cluster {
         self.query_leader(replicas, &query(Some(replicas.first_name()))).await
     }
 
-    /// All parts: what nodes own alone, and rows with replicas. They have the same order on all nodes, and new
-    /// ones come last.
+    /// All parts: what nodes own alone, and rows with replicas. They have the same order on all nodes, and
+    /// new ones come last.
     fn parts(&self) -> Vec<Part> {
         let nodes = self.owners_alone.iter().copied().map(Part::Node);
         let table = self.local.replicated.table.borrow();

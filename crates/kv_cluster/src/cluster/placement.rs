@@ -25,11 +25,10 @@ impl Cluster {
 
     /// The rows with replicas that a route has become, in the order of their names.
     pub fn rows_of(&self, route: &Route) -> Vec<PlacedRow> {
-        if !route.is_replicated() {
-            return Vec::new();
-        }
-        let rows = self.placements().into_iter();
-        rows.filter(|row| route.includes(row)).collect()
+        let table = self.local.replicated.table.borrow();
+        let mut rows: Vec<_> = table.rows_of(route).cloned().collect();
+        rows.sort_by(|one, other| one.first_name().cmp(other.first_name()));
+        rows
     }
 
     /// Has a row have its replicas on these nodes: one, three or five. It is done step by step, while the row

@@ -9,7 +9,7 @@ use crate::{
     error::{RouteError, escape_name},
     limits::ROUTES_BYTES,
     node_name::NodeName,
-    routing::{placement::PlacedRow, range::NameRange},
+    routing::range::NameRange,
 };
 use kv_raft::{ReplicaSpan, Span};
 use serde::{Deserialize, Serialize};
@@ -94,11 +94,6 @@ impl Route {
     /// Whether the node owns it, or has a replica.
     pub fn has(&self, node: &NodeName) -> bool {
         self.nodes.contains(node)
-    }
-
-    /// Whether it has all names of a row.
-    pub(crate) fn includes(&self, row: &PlacedRow) -> bool {
-        !row.is_meta() && self.range.includes(&row.range)
     }
 
     fn span(&self) -> Span {

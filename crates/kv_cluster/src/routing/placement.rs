@@ -4,8 +4,8 @@
 //! A change names the nodes that a row is to have. Those that it had before leave when the replicas of the
 //! new ones have all data and are the only members; until then requests may be served by any of both.
 //!
-//! A row may be split in two, whose replicas begin on the same nodes. Rows are never joined, so each keeps its
-//! first name, by which nodes distinguish them, and its place in the table.
+//! A row may be split in two, whose replicas begin on the same nodes. Rows are never joined, so each keeps
+//! its first name, by which nodes distinguish them, and its place in the table.
 
 use crate::{
     error::escape_name,
@@ -229,7 +229,7 @@ impl PlacementTable {
 
     /// The rows of this route, which may have been split.
     pub(crate) fn rows_of(&self, route: &Route) -> impl Iterator<Item = &PlacedRow> {
-        self.rows.iter().filter(|row| route.includes(row))
+        self.rows.iter().filter(|row| !row.is_meta() && route.range.includes(&row.range))
     }
 
     /// Whether the table has the row of this route, with the same nodes.

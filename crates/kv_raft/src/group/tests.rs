@@ -99,7 +99,7 @@ proptest! {
             Step::Flush(None),
             Step::EndWatches(Some(version >> 1)),
             Step::EndWatches(None),
-            Step::Split(Split { at: requests[0].bucket, range: version, replicas: vec![(1, 2), (3, version)] }),
+            Step::Split(Split { at: requests[0].bucket, range: version, replicas: vec![(1, 2), (3, 4)] }),
         ];
         let (group, ends) = encoded(&written);
         prop_assert_eq!(decode(&group).expect("a group").0, terms());

@@ -2,7 +2,7 @@
 //! which a majority answers it. While a round goes on, the next one fills.
 
 use super::{Filled, ticket::Waiters, wakes};
-use crate::{error::RangeError, spans::Spans};
+use crate::{error::RangeError, identity::spans::Spans};
 use parking_lot::Mutex;
 use std::{
     mem,

@@ -11,11 +11,11 @@ use crate::{
     disk::{Disk, Writing},
     error::RangeError,
     group::{GroupBytes, Malformed, encode},
+    identity::spans::Spans,
     limits::{
         AMPLE_WAITING_BYTES, GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES,
         WAITING_BYTES,
     },
-    spans::Spans,
 };
 use delay::GroupDelay;
 use kv::{EntryTerms, Request};

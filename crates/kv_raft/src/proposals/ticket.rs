@@ -4,7 +4,7 @@ use super::{
     replies::{GroupReplies, Replies},
     wakes,
 };
-use crate::{error::RangeError, spans::Spans};
+use crate::{error::RangeError, identity::spans::Spans};
 use parking_lot::Mutex;
 use std::{
     pin::Pin,

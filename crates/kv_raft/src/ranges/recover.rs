@@ -12,6 +12,7 @@ use crate::{
         Ids,
         data_dir::{DataDir, lock_when_free, make_directory},
         failed, read_skipped,
+        spans::Spans,
     },
     limits::LOG_CACHE_LEAST,
     log::{
@@ -24,7 +25,6 @@ use crate::{
         renew::{begin_log, open_log},
     },
     snapshot::{files, taking::Snapshots},
-    spans::Spans,
 };
 use kv::{FreezeBudget, Store};
 use std::{

@@ -11,7 +11,9 @@ use crate::{
     identity::{
         Identity, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, make_directory},
-        failed, read_replica, write_replica,
+        failed, read_replica,
+        spans::SplitOff,
+        write_replica,
     },
     limits::LOG_CACHE_LEAST,
     log::{
@@ -21,7 +23,6 @@ use crate::{
     range::Range,
     replica::{files::LOG, renew::begin_log},
     snapshot::files,
-    spans::SplitOff,
 };
 use std::{
     fs::{self, File},
@@ -98,8 +99,8 @@ fn read_identity(directory: &Path) -> Result<Identity, OpenError> {
 }
 
 /// Makes the replica of what another one has split off, with the snapshot and the log that it begins with;
-/// `None` if that one has no successor, since it came later. All of them begin as if one had led them, and had
-/// written one entry: that which comes from the leader of the range before.
+/// `None` if that one has no successor, since it came later. All of them begin as if one had led them, and
+/// had written one entry: that which comes from the leader of the range before.
 pub(super) fn make_split_off(
     ranges: &Path,
     before: &Identity,

@@ -6,12 +6,13 @@ use crate::{
     identity::{
         Identity, Owner, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
-        failed, read_replica, write_replica, write_synced,
+        failed, read_replica,
+        spans::Spans,
+        write_replica, write_synced,
     },
     limits::{LOG_CHECK_PAUSE, LOG_LOOK_PAUSE, LOG_LOOKS, SYNCED_NOTE_PAUSE},
     log::{Log, LogFile, LogFiles},
     range::Range,
-    spans::Spans,
 };
 use parking_lot::Mutex;
 use std::{

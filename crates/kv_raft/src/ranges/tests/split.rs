@@ -44,8 +44,8 @@ impl Nodes {
     /// Has the nodes follow a table until they all have.
     async fn follow_all(&self, nodes: &[usize], rows: &[ReplicaSpan]) {
         let began = Instant::now();
-        // Each of them is told in each round.
-        while !nodes.iter().fold(true, |all, node| self.follow(*node, rows) && all) {
+        let follow = |node: &usize| self.follow(*node, rows);
+        while nodes.iter().map(follow).filter(|follows| !follows).count() > 0 {
             assert!(began.elapsed() < WAIT, "the range is not split");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

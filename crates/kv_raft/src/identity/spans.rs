@@ -1,7 +1,7 @@
 //! The names of a range, which get fewer when it is split, and what was split off until that has files of its
 //! own.
 
-use crate::identity::Span;
+use super::Span;
 use kv::FrozenStore;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct Spans {
     split_off: Mutex<Option<SplitOff>>,
     /// Whether what was split off has no files yet, and why it could not get them.
     is_pending: watch::Sender<(bool, Option<String>)>,
-    /// Told when something was split off.
+    /// Notified when something was split off.
     has_split: Arc<Notify>,
 }
 

@@ -2,42 +2,19 @@
 //! frozen copy of them. Here nothing is executed on them any more; they are not listed, nor in frozen copies,
 //! and are removed step by step.
 
-use super::Store;
+use super::FrozenStore;
 use crate::{
     limits::EXPIRY_LINES,
     memory::freeze::FreezeBudget,
     pubsub::bucket_changes::EndReason,
-    shard::{bucket_ref::BucketMut, frozen::Record, registry::Lookup},
-    store::freeze::FrozenStore,
+    shard::{bucket_ref::BucketMut, registry::Lookup},
+    store::Store,
 };
 use parking_lot::MutexGuard;
 use std::sync::{
     Arc,
     atomic::Ordering::{Acquire, Release},
 };
-
-/// The names from one on, and below another one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Names {
-    pub(super) start: Box<[u8]>,
-    /// `None` if there is no end.
-    pub(super) end: Option<Arc<[u8]>>,
-}
-
-impl Names {
-    fn contain(&self, name: &[u8]) -> bool {
-        *self.start <= *name && self.end.as_ref().is_none_or(|end| *name < **end)
-    }
-
-    /// Whether a record is of one of these names. An entry is of the bucket before it: `is_open` says whether
-    /// that is.
-    pub(super) fn has(&self, record: &Record<'_>, is_open: &mut bool) -> bool {
-        if let Some(full) = record.full() {
-            *is_open = self.contain(full.name);
-        }
-        *is_open
-    }
-}
 
 /// How far the buckets that were split off are removed.
 #[derive(Debug, Default)]
@@ -73,7 +50,7 @@ impl Store {
         if self.is_split.load(Acquire) { self.split_at.lock().clone() } else { None }
     }
 
-    pub(super) fn set_split(&self, at: &[u8]) {
+    pub(in crate::store) fn set_split(&self, at: &[u8]) {
         let mut split_at = self.split_at.lock();
         if split_at.as_ref().is_none_or(|before| *at < **before) {
             *split_at = Some(at.into());
@@ -81,7 +58,7 @@ impl Store {
         }
     }
 
-    pub(super) fn forget_split(&self) {
+    pub(in crate::store) fn forget_split(&self) {
         self.is_split.store(false, Release);
         *self.split_at.lock() = None;
     }
