@@ -11,13 +11,12 @@ use crate::{
     disk::Disk,
     error::RangeError,
     group::{Split, encode},
-    identity::{Placement, Span},
+    identity::{Placement, Span, spans::Spans},
     limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
     proposals::{
-        Added, Proposals, WaitingBytes, confirmations::Confirmations, replies::GroupReplies, spans::Spans,
-        ticket::Ticket,
+        Added, Proposals, WaitingBytes, confirmations::Confirmations, replies::GroupReplies, ticket::Ticket,
     },
     snapshot::taking::Snapshots,
 };

@@ -90,8 +90,8 @@ impl Store {
         Ok(FrozenStore { store, freezing, buckets, shard, position, flushed, names, is_open })
     }
 
-    /// Passes what the store has besides its buckets to `visit`. Nothing may be executed meanwhile that has to
-    /// be in the log; otherwise it is not as of one moment.
+    /// Passes what the store has besides its buckets to `visit`. Nothing may be executed meanwhile that has
+    /// to be in the log; otherwise it is not as of one moment.
     pub fn read_state(&self, mut visit: impl FnMut(StateRecord<'_>)) {
         if let Some(at) = self.split_at() {
             visit(StateRecord::SplitAt(&at));

@@ -139,7 +139,8 @@ impl LocalNode {
             Ok(Some(next))
         };
         if let Some(changed) = self.change_kept(TABLE, next).await? {
-            tracing::info!(epoch = changed.epoch, ?change, "the placement of replicas has changed");
+            let change = change.map(ToString::to_string);
+            tracing::info!(epoch = changed.epoch, change, "the placement of replicas has changed");
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 use kv_raft::{Placement, ReplicaSpan, Span};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// The rows whose replicas the meta group places, and those of the group itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,21 @@ pub(crate) enum TableChange {
         #[serde(with = "serde_bytes")]
         at: Box<[u8]>,
     },
+}
+
+impl fmt::Display for TableChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TableChange::Place { buckets, nodes } => write!(f, "replicas of {buckets} on {}", names(nodes)),
+            TableChange::Settle { row } => write!(f, "{} is on {}", row.buckets, row.node_names()),
+            TableChange::Split { buckets, at } => write!(f, "{buckets} is split at \"{}\"", escape_name(at)),
+        }
+    }
+}
+
+/// The names of nodes, for people.
+fn names(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The name of the row of the meta group.
@@ -104,7 +119,7 @@ impl PlacedRow {
 
     /// The names of its nodes.
     pub(crate) fn node_names(&self) -> String {
-        self.nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+        names(&self.nodes)
     }
 
     /// The nodes that have replicas, or will.
