@@ -144,6 +144,12 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
+    /// The node is of a release that does not know the query; nothing was sent.
+    #[error("node {node} is of an older release, which does not know this: upgrade it first")]
+    OlderRelease {
+        /// The node.
+        node: Arc<str>,
+    },
     /// The reply is not of a kind that the request can have.
     #[error("unexpected reply from the owner: run the same version on all nodes")]
     UnexpectedReply,
@@ -224,6 +230,7 @@ impl Error {
             | Error::DataDir(_)
             | Error::NoDataDir { .. }
             | Error::RowMissing { .. }
+            | Error::OlderRelease { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
             | Error::Refused(_)

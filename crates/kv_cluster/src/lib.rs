@@ -33,4 +33,8 @@ pub use local::{LinkSettings, LocalNode, Scope, StoreSettings};
 pub use node_name::NodeName;
 pub use peer::Peer;
 pub use replicas::Replicas;
-pub use routing::{Route, RouteRow, Routes, placement::PlacedRow};
+pub use routing::{
+    Route, RouteRow, Routes,
+    nodes::{ClusterNode, is_address},
+    placement::PlacedRow,
+};

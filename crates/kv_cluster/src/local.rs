@@ -9,6 +9,7 @@
 
 mod durable;
 pub(crate) mod meta;
+pub(crate) mod nodes;
 mod persistence;
 pub(crate) mod rows;
 mod stores;
@@ -20,7 +21,7 @@ use crate::{
     cookie::Cookie,
     limits::PREPARATIONS,
     node_name::NodeName,
-    routing::{placement::PlacementTable, table::RoutingTable},
+    routing::{nodes::NodeTable, placement::PlacementTable, table::RoutingTable},
 };
 use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
@@ -38,7 +39,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::task::yield_now;
+use tokio::{sync::watch, task::yield_now};
 
 /// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,8 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     pub(crate) replicated: ReplicatedRows,
+    /// The nodes of the cluster, as far as this one knows.
+    pub(crate) nodes: watch::Sender<NodeTable>,
     store: Arc<Store>,
     ranges: Option<Ranges>,
     /// The durable ranges of which this node has the only copy, in the order of their names.
@@ -143,7 +146,7 @@ impl LocalNode {
         name: NodeName,
         cookie: Cookie,
         links: LinkSettings,
-        (table, placements): (RoutingTable, PlacementTable),
+        (table, placements, nodes): (RoutingTable, PlacementTable, NodeTable),
         store: StoreSettings,
         budgets: MemoryBudgets,
         ranges: Option<Ranges>,
@@ -163,6 +166,7 @@ impl LocalNode {
             table,
             channels: Arc::default(),
             replicated: ReplicatedRows::new(placements, &open),
+            nodes: watch::Sender::new(nodes),
             store: Arc::new(store),
             ranges_alone: open.into_iter().filter(|range| !range.is_replicated()).collect(),
             ranges,

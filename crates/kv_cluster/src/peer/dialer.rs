@@ -24,9 +24,9 @@ use tracing::{debug, warn};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     #[error("cannot reach {address}: {reason}")]
-    Unreachable { address: String, reason: String },
+    Unreachable { address: Arc<str>, reason: String },
     #[error("cannot link with {address}: {error}")]
-    Handshake { address: String, error: HandshakeError },
+    Handshake { address: Arc<str>, error: HandshakeError },
 }
 
 /// Dials until this node stops.
@@ -78,8 +78,9 @@ async fn dial_once(
     peer: &Peer,
     versions: Versions,
 ) -> Result<AuthenticatedSocket, DialError> {
-    let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
-    let connected = timeout(DIAL_TIMEOUT, connect(peer.address())).await;
+    let address = peer.address();
+    let unreachable = |reason| DialError::Unreachable { address: address.clone(), reason };
+    let connected = timeout(DIAL_TIMEOUT, connect(&address)).await;
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
@@ -94,7 +95,7 @@ async fn dial_once(
         Ok(Err(error)) => error,
     };
     drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, versions.newest, &error)).await);
-    Err(DialError::Handshake { address: peer.address().into(), error })
+    Err(DialError::Handshake { address, error })
 }
 
 /// Connects in a task of its own: tokio looks up names on a thread, and panics if the system has none left.

@@ -88,7 +88,9 @@ impl fmt::Display for Rejection {
             Rejection::VersionMismatch => {
                 "link protocol version mismatch: run releases of which one follows the other"
             }
-            Rejection::UnknownNode => "the dialing node is not in the other's configuration",
+            Rejection::UnknownNode => {
+                "the dialing node is not one of the other's: add it, with `add-node` or to the configuration"
+            }
             Rejection::NameMismatch => "the node at that address has a different name",
             Rejection::WrongDirection => "of two nodes the one with the lower name dials",
             Rejection::ProtocolError => "not the link protocol",

@@ -33,12 +33,12 @@ pub(crate) async fn run(socket: AuthenticatedSocket, peer: &Peer, local: &Arc<Lo
         local.join_cluster();
     }
     let agreement = Agreement::of(cluster, routes.cluster);
-    let disputed = local.table.dispute(peer.name(), &routes.routes, agreement);
+    let disputed = local.table.dispute(peer.index(), &routes.routes, agreement);
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut task = LinkTask::new(local.clone(), link.clone());
     let guard = peer.mark_up(link, version);
     if disputed.is_some() {
-        let names = local.table.disputed_names(peer.name()).unwrap_or_default();
+        let names = local.table.disputed_names(peer.index()).unwrap_or_default();
         if agreement == Agreement::Different {
             warn!(
                 node = %peer.name(),

@@ -6,9 +6,10 @@ use crate::{
     local::LocalNode,
     node_name::NodeName,
     peer::{
-        AuthenticatedSocket, Peer, PeerList,
+        AuthenticatedSocket, Peer,
         handshake::{self, AnnouncedRoutes, HandshakeError, Hello, Identity, Rejection},
         link_task,
+        list::PeerList,
         versions::Versions,
     },
 };
@@ -85,7 +86,7 @@ async fn handshake_inbound(
         Err(_) => HandshakeError::TimedOut,
     };
     let claimed_name = hello.as_ref().map(|hello| &hello.from);
-    let peer = claimed_name.and_then(|name| peers.iter().find(|peer| peer.name() == name));
+    let peer = claimed_name.and_then(|name| peers.find(name.as_str()));
     if let Some(peer) = peer {
         peer.record_refusal(from, &error);
     }
@@ -108,7 +109,7 @@ async fn authenticate<'a>(
     hello: &mut Option<Hello>,
 ) -> Result<(&'a Peer, AnnouncedRoutes, u8), HandshakeError> {
     let hello = hello.insert(handshake::receive_hello(stream, Versions::OWN).await?);
-    let Some(peer) = peers.iter().find(|peer| *peer.name() == hello.from) else {
+    let Some(peer) = peers.find(hello.from.as_str()) else {
         return Err(HandshakeError::Refused(Rejection::UnknownNode));
     };
     if peer.is_dialed() {

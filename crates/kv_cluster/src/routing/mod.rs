@@ -1,5 +1,6 @@
 //! The routes: which node owns a bucket. `table` answers it for requests.
 
+pub(crate) mod nodes;
 pub(crate) mod placement;
 mod range;
 pub(crate) mod table;

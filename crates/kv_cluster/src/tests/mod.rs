@@ -9,6 +9,7 @@ mod hostile;
 mod keyspace;
 mod links;
 mod memory;
+mod nodes;
 mod placement;
 mod replicas;
 mod subscriptions;
@@ -106,7 +107,15 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
-    Arc::new(LocalNode::new(name("foo"), cookie, links, (table, Default::default()), store, budgets, None))
+    Arc::new(LocalNode::new(
+        name("foo"),
+        cookie,
+        links,
+        (table, Default::default(), Default::default()),
+        store,
+        budgets,
+        None,
+    ))
 }
 
 struct Node {

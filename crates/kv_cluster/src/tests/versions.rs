@@ -12,7 +12,7 @@ fn newer() -> Versions {
 /// Dials `foo` as `bar`, in one of these versions.
 async fn dial(foo: SocketAddr, versions: Versions) -> Result<u8, String> {
     let bar = Cluster::new(bar_settings(foo)).unwrap();
-    let peer = Peer::new(name("foo"), foo.to_string(), &name("bar"), broadcast::channel(1).0);
+    let peer = Peer::new(0, name("foo"), &foo.to_string(), &name("bar"), broadcast::channel(1).0);
     let dialed = soon(dialer::dial(bar.local(), &peer, versions)).await;
     dialed.map(|socket| socket.version).map_err(|error| error.to_string())
 }
@@ -45,10 +45,10 @@ async fn releases_without_a_version_in_common_are_refused_with_the_versions_of_b
     let _guard = log.install();
     let foo = Node::start(foo_settings()).await;
     let newer = LINK_VERSION + 1;
-    let says = |theirs, ours| {
-        format!("the peer speaks link protocol version {theirs}, this node version {ours}; run releases of")
+    let says = |theirs, ours: Versions| {
+        format!("the peer speaks link protocol version {theirs}, this node {ours}; run releases of")
     };
     let error = dial(foo.address(), Versions::only(newer)).await.unwrap_err();
-    assert!(error.contains(&says(LINK_VERSION, newer)), "{error}");
-    assert!(log.text().contains(&says(newer, LINK_VERSION)), "{}", log.text());
+    assert!(error.contains(&says(LINK_VERSION, Versions::only(newer))), "{error}");
+    assert!(log.text().contains(&says(newer, Versions::OWN)), "{}", log.text());
 }

@@ -156,6 +156,7 @@ fn code(error: &Error) -> &'static str {
         | Error::AtLimit { .. }
         | Error::PartlyFlushed { .. }
         | Error::UnexpectedNodeReply { .. }
+        | Error::OlderRelease { .. }
         | Error::UnexpectedReply
         | Error::Refused(_)
         | Error::RowMissing { .. }
