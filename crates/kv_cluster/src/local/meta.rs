@@ -12,15 +12,14 @@ use crate::{
     },
     node_name::NodeName,
     routing::{
-        Routes,
         nodes::NodeChange,
         placement::{PlacedRow, PlacementTable, TableChange},
     },
 };
 use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
-use kv_raft::{ProposalOutcome, Range, RangeReply, Ranges};
+use kv_raft::{ProposalOutcome, Range, RangeReply};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{ops::ControlFlow::Continue, path::Path, sync::Arc};
+use std::{ops::ControlFlow::Continue, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The bucket of the meta group, and its key that has the table.
@@ -28,22 +27,6 @@ const BUCKET: &[u8] = b"meta";
 const TABLE: &[u8] = b"table";
 /// Who watches that bucket while it is changed.
 const WATCHER: Watcher = Watcher { link: 0, connection: u64::MAX };
-
-/// The table with which a node begins: that which it has saved, with the rows that only its configuration
-/// has, in the order of their names.
-pub(crate) fn first_table(data_dir: Option<&Path>, routes: &Routes) -> Result<PlacementTable, Error> {
-    let configured = PlacementTable::of(routes).unwrap_or_default();
-    let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
-    let saved = data_dir.map(Ranges::read_table).transpose().map_err(|error| failed(&error))?.flatten();
-    let Some(saved) = saved else { return Ok(configured) };
-    let mut table: PlacementTable = decode(&saved).map_err(|error| failed(&error))?;
-    if let [.., lost] = &table.missing_in(&configured)[..] {
-        return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
-    }
-    table.rows.extend(configured.missing_in(&table));
-    table.sort();
-    Ok(table)
-}
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RangeFailure> {
     let unreadable = |error: ProtocolError| {

@@ -5,6 +5,7 @@ use super::{
     replicas::{Nodes, put},
     *,
 };
+use crate::{cluster::ask_to_join, local::membership::Membership};
 use std::time::Instant;
 
 impl Nodes {
@@ -89,6 +90,58 @@ async fn a_node_that_is_added_takes_copies_and_one_without_copies_is_removed_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_configuration_names_one_other_joins_when_it_is_added_and_then_starts_without_asking() {
+    let mut nodes = Nodes::start_members().await;
+    nodes.ready().await;
+    nodes.node(0).execute("shopping", Op::Create).await.unwrap();
+    nodes.node(0).execute("shopping", put("1")).await.unwrap();
+    // The name of the one that it names is lower, and that of another one higher: that makes no difference.
+    for (seed, outsider) in [(0, "alice"), (1, "qux")] {
+        let joins = Settings {
+            name: name(outsider),
+            peers: vec![(nodes.node(seed).cluster.node_name().clone(), nodes.address(seed).into())],
+            routes: Routes::all(name(outsider)),
+            ..nodes.settings(3)
+        };
+        let began = Instant::now();
+        while nodes.node(seed).cluster.local().membership().is_none() {
+            assert!(began.elapsed() < SOON);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let refused = soon(ask_to_join(&joins)).await.unwrap_err().to_string();
+        let command = format!("type `add-node {} {}` at", name(outsider), nodes.address(3));
+        assert!(refused.contains(&command), "{refused}");
+        if outsider == "alice" {
+            continue;
+        }
+        soon(nodes.node(2).cluster.add_node(&name(outsider), nodes.address(3))).await.unwrap();
+        let joined = loop {
+            match soon(ask_to_join(&joins)).await {
+                Ok(joined) => break joined,
+                Err(error) => assert!(began.elapsed() < SOON, "{error}"),
+            }
+        };
+        nodes.run(3, Settings { joined: Some(joined), ..joins.clone() }).await;
+        nodes.wait_until_linked(&[0, 1, 2, 3]).await;
+        assert_eq!(nodes.read(3).await, Ok("1".into()));
+        nodes.place(3, "..", &[0, 1, 3]).await;
+
+        (0..4).for_each(|node| assert!(nodes.node(node).cluster.nodes().iter().all(|node| node.up)));
+        for node in 0..4 {
+            nodes.stop(node).await;
+        }
+        let saved = Membership::load(joins.data_dir.as_deref()).unwrap();
+        assert!(saved.has_joined());
+        nodes.run(3, Settings { joined: Some(saved), ..joins }).await;
+        for node in 0..3 {
+            nodes.open(node).await;
+        }
+        nodes.ready().await;
+        assert_eq!(nodes.read(3).await, Ok("1".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_down_when_it_was_removed_learns_of_it_and_one_that_was_wiped_comes_back() {
     let mut nodes = Nodes::start_members().await;
     nodes.ready().await;
@@ -98,6 +151,7 @@ async fn a_node_that_was_down_when_it_was_removed_learns_of_it_and_one_that_was_
     nodes.place(0, "meta", &[3]).await;
     nodes.stop(1).await;
     soon(nodes.node(0).cluster.remove_node(&name("bar"))).await.unwrap();
+    nodes.wait_until_linked(&[0, 2, 3]).await;
     nodes.open(1).await;
     let began = Instant::now();
     while !nodes.node(1).cluster.is_removed() {
