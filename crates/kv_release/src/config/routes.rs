@@ -72,8 +72,8 @@ pub(super) fn resolve(merged: &mut Merged, node: &NodeSettings) -> RouteSettings
         merged.error(
             &["routes"],
             format!(
-                "there are several nodes and no routes; write such rows, or give {own} a data_dir, so that it \
-                 joins the cluster of the others:\n{row}"
+                "there are several nodes and no routes; give {own} a data_dir, so that it joins the cluster of \
+                 the others, or write such rows:\n{row}"
             ),
         );
     }

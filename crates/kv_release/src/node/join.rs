@@ -1,5 +1,5 @@
-//! A node without routes: before it is brought up, it learns those of its cluster, and waits until it is one of
-//! its nodes.
+//! A node without routes: before it is brought up, it learns those of its cluster, and waits until it is one
+//! of its nodes.
 
 use super::{
     boot::{cluster_settings, start_error},
