@@ -152,7 +152,9 @@ impl LocalNode {
         let range = self.led_meta()?;
         let request = |op| [Request::new(BUCKET, op)];
         let (_, ticket) = range.propose(&request(Op::Watch { watcher: WATCHER }))?;
-        let Some(RangeReply::Reply(Reply::Number(version))) = ticket.await?.next_reply() else {
+        // A watch changes nothing, so whoever leads now may be asked if it was lost.
+        let watched = ticket.await.map_err(|error| RangeFailure::from(error).of_read());
+        let Some(RangeReply::Reply(Reply::Number(version))) = watched?.next_reply() else {
             return Err(RangeFailure::new(
                 RangeFailureKind::Behind,
                 "the table cannot be watched; try again",

@@ -16,8 +16,7 @@ const TABLE: Table = Table::Rows("routes");
 
 pub(super) const SECTION: &Section = &Section {
     table: TABLE,
-    help: "Which node owns which buckets: the first row that fits. Buckets that no row fits are refused. \
-           Without rows, a node of several joins the cluster of the others, which have them.",
+    help: "Which node owns which buckets: the first row that fits. Buckets that no row fits are refused.",
     keys: &[
         Key::string("buckets").example("..m").help(
             "\"a..m\" includes every name that begins with m. Ends may be longer, ca..cm, or open, ..m, n.. or ..",
