@@ -12,7 +12,7 @@ use std::{
 };
 
 /// The built release: `.../target/debug/foo`.
-pub(crate) fn binary(release: &str) -> PathBuf {
+pub fn binary(release: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).join(release)
 }
