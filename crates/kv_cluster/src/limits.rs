@@ -24,6 +24,8 @@ pub(crate) const ROUTES_BYTES: usize = 1024 * 1024;
 pub(crate) const TABLE_BYTES: usize = 4 * ROUTES_BYTES;
 /// Bytes of the table of nodes, with the routes of one that has joined.
 pub(crate) const NODES_BYTES: usize = 4 * ROUTES_BYTES;
+/// Bytes of what a node knows of its cluster.
+pub(crate) const MEMBERSHIP_BYTES: usize = TABLE_BYTES + NODES_BYTES;
 /// How long a node that is removed may take to reply that it knows.
 pub(crate) const REMOVAL_WAIT: Duration = Duration::from_secs(1);
 /// Time between two looks at the tables of placements and nodes.

@@ -2,13 +2,14 @@
 
 mod channels;
 mod fan_out;
+mod join;
 mod keyspace;
 mod nodes;
 mod placement;
 mod subscription;
 mod transaction;
 
-pub use keyspace::BucketPages;
+pub use {join::ask_to_join, keyspace::BucketPages};
 
 use crate::{
     cookie::Cookie,
@@ -17,7 +18,7 @@ use crate::{
     forward::{ForwardedBatch, Target},
     limits::{ADDED_NODES, HANDSHAKES, NODE_EVENTS},
     local::{
-        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta, nodes::first_nodes, rows::ReplicatedRow,
+        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, membership::Membership, rows::ReplicatedRow,
     },
     node_name::NodeName,
     peer::{Peer, list::PeerList, listener},
@@ -27,6 +28,7 @@ use crate::{
         nodes::{ClusterNode, NodeTable},
         placement::PlacementTable,
         table::{Destination, RoutingTable},
+        whole::WholeRoutes,
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
@@ -63,6 +65,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Where the files of durable ranges are; without it, there are none.
     pub data_dir: Option<PathBuf>,
+    /// What this node has learned of its cluster, if its configuration has no routes: then these hold.
+    pub joined: Option<Membership>,
     /// How the logs of durable ranges are kept.
     pub logs: LogOptions,
 }
@@ -141,27 +145,33 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name, link, peers, routes, cookie, links, store, data_dir, logs } = settings;
+        let Settings { name, link, peers, routes, cookie, links, store, data_dir, joined, logs } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
         let configured = peers.into_iter().filter(|(peer, _)| *peer != name);
         let configured = configured.map(|(name, link)| ClusterNode { name, link: link.into() });
         let own = link.as_ref().map(|link| ClusterNode::reachable(name.clone(), link));
-        let nodes = first_nodes(data_dir.as_deref(), NodeTable::of(configured.chain(own)))?;
+        let has_joined = joined.is_some();
+        let known = joined.map_or_else(|| Membership::load(data_dir.as_deref()), Ok)?;
+        let routes = known.routes.as_ref().filter(|_| has_joined).map_or(routes, WholeRoutes::routes);
+        let known = Membership { routes: has_joined.then(|| WholeRoutes::of(&routes)), ..known };
+        let known = known.with_configured(NodeTable::of(configured.chain(own)), &routes)?;
         let peers = PeerList::new(name.clone(), events.clone());
-        for node in nodes.nodes.iter().filter(|node| node.name != name) {
+        for node in known.nodes.nodes.iter().filter(|node| node.name != name) {
             peers.add(node.name.clone(), &node.link);
         }
         let budgets = MemoryBudgets::new(&store);
-        let placements = meta::first_table(data_dir.as_deref(), &routes)?;
-        check_placements(&placements, &routes, &name, data_dir.is_some())?;
+        check_placements(&known.placements, &routes, &name, data_dir.is_some())?;
         let open = |data_dir| {
-            open_ranges(data_dir, logs, &name, (&routes, &placements), store, &budgets, peers.clone())
+            open_ranges(data_dir, logs, &name, (&routes, &known.placements), store, &budgets, peers.clone())
         };
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
-        let table = RoutingTable::new(routes, &name, others, ranges.is_some(), &placements)?;
+        let table = RoutingTable::new(routes, &name, others, ranges.is_some(), &known.placements)?;
         let owners_alone = table.owners_alone(&name).into();
-        let local = LocalNode::new(name, cookie, links, (table, placements, nodes), store, budgets, ranges);
+        let local = LocalNode::new(name, cookie, links, (table, known), store, budgets, ranges);
+        if has_joined {
+            local.save_membership()?;
+        }
         let meta_replicas = |row: &Arc<ReplicatedRow>| Arc::new(Replicas::new(row.clone(), peers.clone()));
         let meta = local.replicated.meta.as_ref().map(meta_replicas);
         let rows = local.replicated.rows.iter().map(|(_, row)| row);

@@ -141,6 +141,7 @@ impl Cluster {
 
     async fn follow_once(&self) -> Result<(), Error> {
         self.follow_table(None).await?;
+        self.ask_if_alone().await?;
         if self.meta.as_ref().is_some_and(|meta| meta.served_here().is_some()) {
             self.local.add_missing_rows().await?;
             self.local.add_first_nodes().await?;
@@ -185,7 +186,7 @@ impl Cluster {
     }
 
     /// Makes the replicas that are to be here by the newest table, and removes those that have left.
-    async fn follow_table(&self, learned: Option<PlacementTable>) -> Result<(), Error> {
+    pub(super) async fn follow_table(&self, learned: Option<PlacementTable>) -> Result<(), Error> {
         let _following = self.following.lock().await;
         let known = &self.local.replicated.table;
         let epoch = known.borrow().epoch;

@@ -12,15 +12,14 @@ use crate::{
     },
     node_name::NodeName,
     routing::{
-        Routes,
         nodes::NodeChange,
         placement::{PlacedRow, PlacementTable, TableChange},
     },
 };
 use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
-use kv_raft::{ProposalOutcome, Range, RangeReply, Ranges};
+use kv_raft::{ProposalOutcome, Range, RangeReply};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{future::pending, ops::ControlFlow::Continue, path::Path, sync::Arc};
+use std::{future::pending, ops::ControlFlow::Continue, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The bucket of the meta group, and its key that has the table.
@@ -28,21 +27,6 @@ const BUCKET: &[u8] = b"meta";
 const TABLE: &[u8] = b"table";
 /// Who watches that bucket while it is changed.
 const WATCHER: Watcher = Watcher { link: 0, connection: u64::MAX };
-
-/// The table with which a node begins: that which it has saved, with the rows that only its configuration
-/// has.
-pub(crate) fn first_table(data_dir: Option<&Path>, routes: &Routes) -> Result<PlacementTable, Error> {
-    let configured = PlacementTable::of(routes).unwrap_or_default();
-    let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
-    let saved = data_dir.map(Ranges::read_table).transpose().map_err(|error| failed(&error))?.flatten();
-    let Some(saved) = saved else { return Ok(configured) };
-    let mut table: PlacementTable = decode(&saved).map_err(|error| failed(&error))?;
-    if let Some(lost) = table.unknown_to(&configured) {
-        return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
-    }
-    table.rows.extend(configured.missing_in(&table));
-    Ok(table)
-}
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RangeFailure> {
     let unreadable = |error: ProtocolError| {
@@ -169,7 +153,9 @@ impl LocalNode {
         let range = self.led_meta()?;
         let request = |op| [Request::new(BUCKET, op)];
         let (_, ticket) = range.propose(&request(Op::Watch { watcher: WATCHER }))?;
-        let Some(RangeReply::Reply(Reply::Number(version))) = ticket.await?.next_reply() else {
+        // A watch changes nothing, so whoever leads now may be asked if it was lost.
+        let watched = ticket.await.map_err(|error| RangeFailure::from(error).of_read());
+        let Some(RangeReply::Reply(Reply::Number(version))) = watched?.next_reply() else {
             return Err(RangeFailure::new(
                 RangeFailureKind::Behind,
                 "the table cannot be watched; try again",

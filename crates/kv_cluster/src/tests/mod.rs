@@ -81,6 +81,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
         links: LinkSettings::default(),
         store: StoreSettings::default(),
         data_dir: None,
+        joined: None,
         logs: Default::default(),
     }
 }
@@ -109,15 +110,7 @@ pub(crate) fn local_node() -> Arc<LocalNode> {
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
-    Arc::new(LocalNode::new(
-        name("foo"),
-        cookie,
-        links,
-        (table, Default::default(), Default::default()),
-        store,
-        budgets,
-        None,
-    ))
+    Arc::new(LocalNode::new(name("foo"), cookie, links, (table, Default::default()), store, budgets, None))
 }
 
 struct Node {

@@ -157,6 +157,8 @@ fn code(error: &Error) -> &'static str {
         | Error::PartlyFlushed { .. }
         | Error::UnexpectedNodeReply { .. }
         | Error::OlderRelease { .. }
+        | Error::NotAdmitted { .. }
+        | Error::NobodyAsked { .. }
         | Error::UnexpectedReply
         | Error::Refused(_)
         | Error::RowMissing { .. }
