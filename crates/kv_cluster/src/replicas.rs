@@ -243,7 +243,8 @@ impl<'a> Search<'a> {
         if Instant::now() >= deadline {
             return Err(match failure {
                 Error::Range(RangeFailure { kind: RangeFailureKind::NotLeader, .. })
-                | Error::NodeDown { .. } => replicas.no_leader(),
+                | Error::NodeDown { .. }
+                | Error::NotOwner { .. } => replicas.no_leader(),
                 failure => failure,
             });
         }

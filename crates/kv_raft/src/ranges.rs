@@ -14,7 +14,7 @@ use crate::{
     disk::Disk,
     error::{LastReason, OpenError},
     identity::{
-        Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
+        Identity, Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
         failed, read_nodes, read_table,
         spans::Spans,
@@ -27,13 +27,14 @@ use crate::{
     log::{LogOptions, descriptors_of_range, files_of_each},
     proposals::WaitingBytes,
     range::Range,
-    replica::{Replica, files::ReplicaFiles},
+    replica::{Begin, Replica, files::ReplicaFiles},
     snapshot::taking::Snapshots,
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use parking_lot::{Mutex, RwLock};
-use replicas::{Found, Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
+use replicas::{Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
 use rustix::process::{Resource, getrlimit};
+use split::Begun;
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -127,17 +128,22 @@ struct Shared {
 }
 
 impl Shared {
+    /// The empty store of a replica.
+    fn store(&self, identity: &Identity) -> Store {
+        let store = Store::for_range(identity.seed, identity.shards as usize);
+        store.with_budget(self.settings.budget.clone())
+    }
+
     /// A range of these names.
     fn range(
         &self,
         directory: &Path,
         owner: Owner,
-        shards: usize,
+        store: Store,
         span: Span,
         row: &ReplicaSpan,
     ) -> Arc<Range> {
         let Shared { settings, data_dir, disk, waiting, .. } = self;
-        let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
         let (text, budget) = (span.text.clone(), settings.freeze_budget.clone());
         let snapshots = Snapshots::new(text, data_dir.clone(), directory.into(), owner, disk.clone(), budget);
         let (waiting, disk, fsync) = (waiting.clone(), disk.clone(), settings.logs.fsync);
@@ -152,11 +158,13 @@ impl Shared {
     }
 
     /// Opens the replica that was found in a directory, which it is about to load.
-    fn open_replica(&self, (directory, identity): Found, row: &ReplicaSpan) -> OpenRange {
+    fn open_replica(&self, begun: Begun, row: &ReplicaSpan, ranges: usize) -> OpenRange {
         let RangesSettings { node, logs, carrier, .. } = &self.settings;
-        let (owner, shards) = (identity.owner(), identity.shards as usize);
+        let Begun { found: (directory, identity), store } = begun;
+        let begin = if store.is_some() { Begin::Loaded } else { Begin::Start };
+        let (owner, store) = (identity.owner(), store.unwrap_or_else(|| self.store(&identity)));
         let span = if identity.span == row.span { &row.span } else { &identity.span }.clone();
-        let range = self.range(&directory, owner, shards, span, row);
+        let range = self.range(&directory, owner, store, span, row);
         let transport = row.placement.as_ref().zip(range.lease.clone()).map(|(placement, lease)| {
             let (carrier, runtime) = (carrier.clone(), self.runtime.clone());
             Arc::new(Transport::new(row, placement, identity.replica, node, carrier, lease, runtime))
@@ -164,7 +172,7 @@ impl Shared {
         let (data_dir, spans) = (self.data_dir.clone(), range.spans.clone());
         let files = ReplicaFiles::new(identity, spans, data_dir, directory.clone());
         let cache_bytes = match row.span.has_names() {
-            true => logs.cache_bytes_of_each(spans_with_names(&self.settings.spans)),
+            true => logs.cache_bytes_of_each(ranges),
             false => LOG_CACHE_LEAST,
         };
         let (log_files, election) = (self.log_files, self.election);
@@ -175,14 +183,15 @@ impl Shared {
             log_files,
             transport: transport.clone(),
             election,
+            begin,
         };
         OpenRange { range, transport, directory, task: Some(self.runtime.spawn(replica.run())) }
     }
 
     /// A range of which it is not known where its data are.
     fn stopped_range(&self, Unknown { directory, problem }: Unknown, row: &ReplicaSpan) -> OpenRange {
-        let shards = Store::shards_for_threads(self.settings.threads);
-        let range = self.range(&directory, Owner::default(), shards, row.span.clone(), row);
+        let store = Store::for_threads(self.settings.threads);
+        let range = self.range(&directory, Owner::default(), store, row.span.clone(), row);
         tracing::error!(range = &*row.span.text, reason = problem, "the range has stopped");
         range.stop(&problem);
         OpenRange { range, transport: None, directory, task: None }
@@ -250,7 +259,7 @@ impl Ranges {
             runtime: runtime.handle().clone(),
         };
         let open = replicas.into_iter().zip(spans).filter_map(|(replica, row)| match replica? {
-            Ok(found) => Some(shared.open_replica(found, row)),
+            Ok(found) => Some(shared.open_replica(Begun { found, store: None }, row, ranges)),
             Err(unknown) => Some(shared.stopped_range(unknown, row)),
         });
         let open = Arc::new(RwLock::new(open.collect()));
@@ -280,12 +289,15 @@ impl Ranges {
         let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
         check_count(with_names + usize::from(row.span.has_names()))?;
         let before = self.all().into_iter().find(|range| range.span().overlaps(&row.span));
-        let found = match before {
+        let begun = match before {
             Some(before) => self.finish_split(&before, Some(row))?,
-            None => Some(find_or_make(&directory, row, self.shared.settings.threads)?),
+            None => {
+                let found = find_or_make(&directory, row, self.shared.settings.threads)?;
+                Some(Begun { found, store: None })
+            }
         };
-        let Some(found) = found else { return Ok(None) };
-        let open = self.shared.open_replica(found, row);
+        let Some(begun) = begun else { return Ok(None) };
+        let open = self.shared.open_replica(begun, row, with_names + 1);
         let range = open.range.clone();
         self.open.write().push(open);
         Ok(Some(range))

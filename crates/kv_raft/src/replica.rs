@@ -55,6 +55,8 @@ pub(crate) struct Replica {
     pub(crate) transport: Option<Arc<Transport>>,
     /// When it calls an election, if there are other replicas.
     pub(crate) election: ElectionTimes,
+    /// What it begins with.
+    pub(crate) begin: Begin,
 }
 
 /// Stops the range if `run` panics: who waits for it would wait forever.
@@ -75,9 +77,11 @@ pub(crate) async fn stop_at_panic(range: &Range, run: impl Future<Output = ()>) 
 
 /// What a run begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Begin {
+pub(crate) enum Begin {
     /// The process has started.
     Start,
+    /// The range is new, and the store has everything.
+    Loaded,
     /// The store has crashed, and is loaded again.
     Reload,
     /// The log was written again. The store has everything.
@@ -103,7 +107,7 @@ impl Replica {
     }
 
     async fn run_and_recover(&self) {
-        let (mut halted_at, mut begin, mut reopening) = (None, Begin::Start, Reopening::default());
+        let (mut halted_at, mut begin, mut reopening) = (None, self.begin, Reopening::default());
         loop {
             let span = &*self.range.span().text;
             let began = begin;
@@ -258,7 +262,7 @@ impl Replica {
         let has_others = self.transport.is_some();
         let load = move || {
             let (directory, owner) = (&files.directory, files.owner());
-            if matches!(begin, Begin::Start) {
+            if matches!(begin, Begin::Start | Begin::Loaded) {
                 range.snapshots.note_newest();
             }
             let broken = |error: &dyn Error| End::Broken(error.to_string());
@@ -275,7 +279,7 @@ impl Replica {
             range.set_last(log.last());
             range.set_log_stats(log.stats());
             let snapshot = match begin {
-                Begin::Renewed => range.snapshots.status().newest,
+                Begin::Loaded | Begin::Renewed => range.snapshots.status().newest,
                 Begin::Start | Begin::Reload => {
                     range.snapshots.load(&range.store, log.purged()).map_err(|error| broken(&error))?
                 }
@@ -374,7 +378,7 @@ impl Replica {
         let proposals = &self.range.proposals;
         let first = match begin {
             // Those who watched are gone with the process.
-            Begin::Start => Some(proposals.end_of_watches()),
+            Begin::Start | Begin::Loaded => Some(proposals.end_of_watches()),
             Begin::Reload => Some(proposals.barrier()),
             Begin::Renewed => None,
         };

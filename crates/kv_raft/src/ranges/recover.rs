@@ -24,7 +24,7 @@ use crate::{
         files::LOG,
         renew::{begin_log, open_log},
     },
-    snapshot::{files, taking::Snapshots},
+    snapshot::{encode_store, files, taking::Snapshots},
 };
 use kv::{FreezeBudget, Store};
 use std::{
@@ -107,7 +107,9 @@ impl Recoverable {
             Position { last, members_since: last, voters: vec![vec![new.replica]], learners: Vec::new() };
         let header = files::header(&position, new.owner(), progress.stamp_ms.load(Relaxed), &store);
         let mut frozen = store.freeze(&budget).expect("nobody else freezes it");
-        let written = files::write(&made, &data, &disk, &position, &header, &mut frozen);
+        let written = files::write(&made, &data, &disk, &position, &header, |encoder| {
+            encode_store(&mut frozen, encoder)
+        });
         written.map_err(|error| failed(&made)(io::Error::other(error)))?;
         let new_log = made.join(LOG);
         let settings = LogSettings::new(&new_log, new.owner(), LOG_CACHE_LEAST, Fsync::Always);

@@ -6,14 +6,10 @@ use super::{
     replicas::{Found, PART, find_or_make, random},
 };
 use crate::{
-    disk::Disk,
     error::OpenError,
     identity::{
-        Identity, Placement, ReplicaSpan, Span,
-        data_dir::{DataDir, make_directory},
-        failed, read_replica,
-        spans::SplitOff,
-        write_replica,
+        Identity, Placement, ReplicaSpan, Span, data_dir::make_directory, failed, read_replica,
+        spans::SplitOff, write_replica,
     },
     limits::LOG_CACHE_LEAST,
     log::{
@@ -22,14 +18,22 @@ use crate::{
     },
     range::Range,
     replica::{files::LOG, renew::begin_log},
-    snapshot::files,
+    snapshot::{SnapshotEncoder, encode_and_visit, files},
 };
+use kv::{Loader, Record, StateRecord, Store};
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// A replica that is to be opened.
+pub(super) struct Begun {
+    pub(super) found: Found,
+    /// Its store, if that has everything.
+    pub(super) store: Option<Store>,
+}
 
 impl Ranges {
     /// Opens the replica with which a range begins that this one was to split off; `None` if that is not done
@@ -39,7 +43,7 @@ impl Ranges {
         &self,
         before: &Arc<Range>,
         row: Option<&ReplicaSpan>,
-    ) -> Result<Option<Found>, OpenError> {
+    ) -> Result<Option<Begun>, OpenError> {
         let Some(span) = before.placement().span else { return Ok(None) };
         let end = span.end.as_deref().unwrap_or_default();
         if before.store.split_at().is_none_or(|at| *at > *end) {
@@ -62,7 +66,7 @@ impl Ranges {
         match (row, made) {
             (Some(row), None) => {
                 let (ranges, threads) = (self.shared.directory(), self.shared.settings.threads);
-                find_or_make(&ranges, row, threads).map(Some)
+                find_or_make(&ranges, row, threads).map(|found| Some(Begun { found, store: None }))
             }
             (_, made) => Ok(made),
         }
@@ -75,20 +79,57 @@ impl Ranges {
 }
 
 impl Shared {
+    /// Makes the replica of what another one has split off, with the snapshot and the log that it begins with;
+    /// `None` if that one has no successor, since it came later. All of them begin as if one had led them, and
+    /// had written one entry: that which comes from the leader of the range before.
     fn begin_split_off(
         &self,
         before: &Path,
         split_off: SplitOff,
         span: &Span,
-    ) -> Result<Option<Found>, OpenError> {
-        make_split_off(
-            &self.directory(),
-            &read_identity(before)?,
-            split_off,
-            span,
-            &self.data_dir,
-            &self.disk,
-        )
+    ) -> Result<Option<Begun>, OpenError> {
+        let SplitOff { range, replicas, leader, stamp_ms, last_version, mut frozen, .. } = split_off;
+        let (ranges, before) = (&self.directory(), read_identity(before)?);
+        let successor = |of: u64| replicas.iter().find(|(from, _)| *from == of).map(|(_, to)| *to);
+        let (Some(replica), Some(leader)) = (successor(before.replica), successor(leader)) else {
+            return Ok(None);
+        };
+        let identity =
+            Identity { range, replica, seed: random(ranges)?, shards: before.shards, span: span.clone() };
+        let path = ranges.join(identity.directory_name());
+        if fs::exists(&path).map_err(failed(&path))? {
+            // A process has ended just after it had made it.
+            let identity = read_identity(&path)?;
+            return Ok(Some(Begun { found: (path, identity), store: None }));
+        }
+        let part = path.with_extension(PART);
+        if fs::exists(&part).map_err(failed(&part))? {
+            fs::remove_dir_all(&part).map_err(failed(&part))?;
+        }
+        make_directory(&part).map_err(failed(&part))?;
+        let last = LogId { term: 1, leader, index: 1 };
+        let mut voters: Vec<_> = replicas.iter().map(|(_, to)| *to).collect();
+        voters.sort_unstable();
+        let position = Position { last, members_since: last, voters: vec![voters], learners: Vec::new() };
+        let last_version = StateRecord::LastVersion(last_version);
+        let header = files::header_of_new(&position, identity.owner(), stamp_ms, &last_version);
+        // It is loaded while it is written, since clients wait for it.
+        let store = self.store(&identity);
+        let (mut loader, mut refused) = (Loader::new(&store, stamp_ms), None);
+        let mut load = |record: Record<'_>| refused = loader.load(record).err().or(refused.take());
+        let encode = |encoder: &mut SnapshotEncoder| encode_and_visit(&mut frozen, encoder, &mut load);
+        let written = files::write(&part, &self.data_dir, &self.disk, &position, &header, encode);
+        written.map_err(|error| failed(&part)(io::Error::other(error)))?;
+        loader.finish();
+        let loaded = refused.map_or(Ok(()), Err).and_then(|()| store.load_state(last_version));
+        loaded.map_err(|error| failed(&part)(io::Error::other(error)))?;
+        let log = part.join(LOG);
+        let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_LEAST, Fsync::Always);
+        begin_log(settings, last).map_err(failed(&log))?;
+        write_replica(&part, &identity)?;
+        fs::rename(&part, &path).and_then(|()| File::open(ranges)?.sync_all()).map_err(failed(&path))?;
+        tracing::info!(range = &*span.text, directory = %path.display(), "a range was split off");
+        Ok(Some(Begun { found: (path, identity), store: Some(store) }))
     }
 }
 
@@ -96,48 +137,4 @@ impl Shared {
 fn read_identity(directory: &Path) -> Result<Identity, OpenError> {
     let missing = || failed(directory)(io::ErrorKind::NotFound.into());
     read_replica(directory)?.ok_or_else(missing)
-}
-
-/// Makes the replica of what another one has split off, with the snapshot and the log that it begins with;
-/// `None` if that one has no successor, since it came later. All of them begin as if one had led them, and
-/// had written one entry: that which comes from the leader of the range before.
-pub(super) fn make_split_off(
-    ranges: &Path,
-    before: &Identity,
-    split_off: SplitOff,
-    span: &Span,
-    data_dir: &DataDir,
-    disk: &Disk,
-) -> Result<Option<Found>, OpenError> {
-    let SplitOff { range, replicas, leader, stamp_ms, last_version, mut frozen, .. } = split_off;
-    let successor = |of: u64| replicas.iter().find(|(from, _)| *from == of).map(|(_, to)| *to);
-    let (Some(replica), Some(leader)) = (successor(before.replica), successor(leader)) else {
-        return Ok(None);
-    };
-    let identity =
-        Identity { range, replica, seed: random(ranges)?, shards: before.shards, span: span.clone() };
-    let path = ranges.join(identity.directory_name());
-    if fs::exists(&path).map_err(failed(&path))? {
-        // A process has ended just after it had made it.
-        return read_identity(&path).map(|identity| Some((path, identity)));
-    }
-    let part = path.with_extension(PART);
-    if fs::exists(&part).map_err(failed(&part))? {
-        fs::remove_dir_all(&part).map_err(failed(&part))?;
-    }
-    make_directory(&part).map_err(failed(&part))?;
-    let last = LogId { term: 1, leader, index: 1 };
-    let mut voters: Vec<_> = replicas.iter().map(|(_, to)| *to).collect();
-    voters.sort_unstable();
-    let position = Position { last, members_since: last, voters: vec![voters], learners: Vec::new() };
-    let header = files::header_of_new(&position, identity.owner(), stamp_ms, last_version);
-    files::write(&part, data_dir, disk, &position, &header, &mut frozen)
-        .map_err(|error| failed(&part)(io::Error::other(error)))?;
-    let log = part.join(LOG);
-    let settings = LogSettings::new(&log, identity.owner(), LOG_CACHE_LEAST, Fsync::Always);
-    begin_log(settings, last).map_err(failed(&log))?;
-    write_replica(&part, &identity)?;
-    fs::rename(&part, &path).and_then(|()| File::open(ranges)?.sync_all()).map_err(failed(&path))?;
-    tracing::info!(range = &*span.text, directory = %path.display(), "a range was split off");
-    Ok(Some((path, identity)))
 }

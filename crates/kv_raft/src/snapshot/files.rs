@@ -1,7 +1,7 @@
 //! The snapshot of a range as a file in its directory, from which its log goes on. There is one at a time;
 //! the next one takes its place when it is whole.
 
-use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, state};
+use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, state};
 use crate::{
     disk::{Disk, NoSpace, file},
     error::{OpenError, unusable, ways_out},
@@ -9,7 +9,7 @@ use crate::{
     log::encoding::Position,
     snapshot::SnapshotEncoder,
 };
-use kv::{FrozenStore, GivenUp, LoadError, Loader, StateRecord, Store, time::now_ms};
+use kv::{GivenUp, LoadError, Loader, StateRecord, Store, time::now_ms};
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufReader, Read, Write},
@@ -95,26 +95,26 @@ pub(crate) fn header_of_new(
     position: &Position,
     owner: Owner,
     stamp_ms: u64,
-    last_version: u64,
+    last_version: &StateRecord<'_>,
 ) -> SnapshotHeader {
     let mut description = description(position, owner);
-    state::encode(&StateRecord::LastVersion(last_version), &mut description);
+    state::encode(last_version, &mut description);
     SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
 }
 
-/// Writes a frozen copy as the snapshot of the range in `directory`, and removes the snapshots before it. It
-/// is given up when only the reserve of the disk is left, or another process has taken the data directory.
+/// Writes a frozen copy, which `encode` encodes step by step, as the snapshot of the range in `directory`, and
+/// removes the snapshots before it. It is given up when only the reserve of the disk is left, or another process has taken the data directory.
 pub(crate) fn write(
     directory: &Path,
     data_dir: &DataDir,
     disk: &Disk,
     position: &Position,
     header: &SnapshotHeader,
-    frozen: &mut FrozenStore,
+    encode: impl FnMut(&mut SnapshotEncoder) -> Result<Option<Vec<u8>>, GivenUp>,
 ) -> Result<RangeSnapshot, NotWritten> {
     let path = path(directory, position.last.index);
     let part = path.with_extension(PART);
-    let written = write_part(&part, disk, header, frozen);
+    let written = write_part(&part, disk, header, encode);
     let bytes = written.and_then(|bytes| Ok(data_dir.keep().map(|()| bytes)?)).inspect_err(|_| {
         // It would take the space that others need.
         let _ = fs::remove_file(&part);
@@ -144,7 +144,7 @@ fn write_part(
     part: &Path,
     disk: &Disk,
     header: &SnapshotHeader,
-    frozen: &mut FrozenStore,
+    mut encode: impl FnMut(&mut SnapshotEncoder) -> Result<Option<Vec<u8>>, GivenUp>,
 ) -> Result<u64, NotWritten> {
     let mut encoder = SnapshotEncoder::new(header);
     let mut file = file::create(part).map_err(failed(part))?;
@@ -154,7 +154,7 @@ fn write_part(
         bytes += blocks.len() as u64;
         disk.check_snapshot_room(bytes, written)
     };
-    while let Some(blocks) = encode_store(frozen, &mut encoder)? {
+    while let Some(blocks) = encode(&mut encoder)? {
         check_snapshot_room(&blocks)?;
         file.write_all(&blocks).map_err(failed(part))?;
     }

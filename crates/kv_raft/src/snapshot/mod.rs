@@ -14,6 +14,7 @@ mod write;
 
 pub use read::{SnapshotError, SnapshotReader};
 pub use taking::SnapshotStatus;
+pub(crate) use write::encode_and_visit;
 pub use write::{SnapshotEncoder, encode_store};
 
 use crate::identity;

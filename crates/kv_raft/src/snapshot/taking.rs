@@ -2,7 +2,7 @@
 //! goes on.
 
 use super::{
-    SnapshotHeader,
+    SnapshotHeader, encode_store,
     files::{self, LoadProgress, RangeSnapshot},
     receive::{self, IncomingSnapshot, NotReceived, Received, SnapshotId},
 };
@@ -354,7 +354,9 @@ impl Taking {
                 let writer = snapshots.clone();
                 let write = move || {
                     let Snapshots { data_dir, directory, disk, .. } = &*writer;
-                    let written = files::write(directory, data_dir, disk, &position, &header, &mut frozen);
+                    let written = files::write(directory, data_dir, disk, &position, &header, |encoder| {
+                        encode_store(&mut frozen, encoder)
+                    });
                     // Whoever waits for the end may freeze the store.
                     drop(frozen);
                     writer.end(written.map_err(|error| error.to_string()));

@@ -112,7 +112,19 @@ pub fn encode_store(
     frozen: &mut FrozenStore,
     encoder: &mut SnapshotEncoder,
 ) -> Result<Option<Vec<u8>>, GivenUp> {
-    let goes_on = frozen.read(|record| encoder.add(record))?;
+    encode_and_visit(frozen, encoder, |_| {})
+}
+
+/// As [`encode_store`], and passes the records to `visit`.
+pub(crate) fn encode_and_visit(
+    frozen: &mut FrozenStore,
+    encoder: &mut SnapshotEncoder,
+    mut visit: impl FnMut(Record<'_>),
+) -> Result<Option<Vec<u8>>, GivenUp> {
+    let goes_on = frozen.read(|record| {
+        encoder.add(record);
+        visit(record);
+    })?;
     // A thread that goes on until the system interrupts it often holds a lock then, for which others wait.
     thread::yield_now();
     Ok(goes_on.then(|| encoder.take_blocks()))

@@ -84,8 +84,15 @@ impl Node {
         let files = ReplicaFiles::new(identity, spans, data_dir, directory.into());
         let (cache_bytes, log_files) = (FILE_BYTES, LOG_FILES);
         let election = election_for(Duration::ZERO);
-        let replica =
-            Replica { range: range.clone(), files, cache_bytes, log_files, transport: None, election };
+        let replica = Replica {
+            range: range.clone(),
+            files,
+            cache_bytes,
+            log_files,
+            transport: None,
+            election,
+            begin: Begin::Start,
+        };
         let task = tokio::spawn(replica.run());
         match range.wait_until_loaded().await {
             RangeState::Ready => Ok(Running { range, task }),

@@ -5,7 +5,7 @@ use super::*;
 use crate::identity::Owner;
 use crate::{
     limits::{SNAPSHOT_RETRY_PAUSE, SNAPSHOT_RETRY_PAUSE_LIMIT},
-    snapshot::files,
+    snapshot::{encode_store, files},
 };
 use std::time::Instant;
 
@@ -47,7 +47,9 @@ async fn a_snapshot_is_given_up_before_it_takes_the_reserve() {
     let header = files::header(&position, Owner::default(), 0, &range.store);
     let disk = &range.snapshots.disk;
     disk.set_reserve(u64::MAX);
-    let written = files::write(&replica, &ranges.shared.data_dir, disk, &position, &header, &mut frozen);
+    let written = files::write(&replica, &ranges.shared.data_dir, disk, &position, &header, |encoder| {
+        encode_store(&mut frozen, encoder)
+    });
     let error = written.expect_err("no space");
     assert!(matches!(error, files::NotWritten::NoSpace(_)), "{error}");
     let left = fs::read_dir(&replica).expect("a directory").map(|entry| entry.expect("an entry").file_name());

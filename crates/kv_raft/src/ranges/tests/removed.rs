@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     identity::{data_dir::lock, read_synced},
     limits::LOG_FILE_BYTES,
-    snapshot::files,
+    snapshot::{encode_store, files},
 };
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use std::io::Write;
@@ -188,7 +188,9 @@ async fn a_range_stops_when_another_process_takes_its_data_directory() {
     let mut whole = range.freeze().expect("no other copy");
     let before = snapshots(directory.path());
     let disk = &range.snapshots.disk;
-    let written = files::write(&replica, &ranges.shared.data_dir, disk, &position, &header, &mut whole);
+    let written = files::write(&replica, &ranges.shared.data_dir, disk, &position, &header, |encoder| {
+        encode_store(&mut whole, encoder)
+    });
     assert!(matches!(written, Err(files::NotWritten::Files(_))), "{written:?}");
     assert_eq!(snapshots(directory.path()), before);
     ranges.close().await;
