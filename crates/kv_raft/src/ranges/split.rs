@@ -79,9 +79,9 @@ impl Ranges {
 }
 
 impl Shared {
-    /// Makes the replica of what another one has split off, with the snapshot and the log that it begins with;
-    /// `None` if that one has no successor, since it came later. All of them begin as if one had led them, and
-    /// had written one entry: that which comes from the leader of the range before.
+    /// Makes the replica of what another one has split off, with the snapshot and the log that it begins
+    /// with; `None` if that one has no successor, since it came later. All of them begin as if one had led
+    /// them, and had written one entry: that which comes from the leader of the range before.
     fn begin_split_off(
         &self,
         before: &Path,

@@ -102,8 +102,9 @@ pub(crate) fn header_of_new(
     SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
 }
 
-/// Writes a frozen copy, which `encode` encodes step by step, as the snapshot of the range in `directory`, and
-/// removes the snapshots before it. It is given up when only the reserve of the disk is left, or another process has taken the data directory.
+/// Writes a frozen copy, which `encode` encodes step by step, as the snapshot of the range in `directory`,
+/// and removes the snapshots before it. It is given up when only the reserve of the disk is left, or another
+/// process has taken the data directory.
 pub(crate) fn write(
     directory: &Path,
     data_dir: &DataDir,
