@@ -32,9 +32,8 @@ use crate::{
 };
 use kv::{Budget, FreezeBudget, Store, TransactionLimits};
 use parking_lot::{Mutex, RwLock};
-use replicas::{Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
+use replicas::{Begun, Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
 use rustix::process::{Resource, getrlimit};
-use split::Begun;
 use std::{
     fs::{self, File},
     io::{self, Write},

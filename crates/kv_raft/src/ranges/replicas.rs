@@ -18,6 +18,13 @@ use std::{
 /// A replica, and its directory.
 pub(super) type Found = (PathBuf, Identity);
 
+/// A replica that is to be opened.
+pub(super) struct Begun {
+    pub(super) found: Found,
+    /// Its store, if that has everything.
+    pub(super) store: Option<Store>,
+}
+
 /// A directory, or what is in its place, with data of which it is not known whose they are, or whether they
 /// are the newest.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 
 use super::{
     Ranges, Shared,
-    replicas::{Found, PART, find_or_make, random},
+    replicas::{Begun, PART, find_or_make, random},
 };
 use crate::{
     error::OpenError,
@@ -20,20 +20,13 @@ use crate::{
     replica::{files::LOG, renew::begin_log},
     snapshot::{SnapshotEncoder, encode_and_visit, files},
 };
-use kv::{Loader, Record, StateRecord, Store};
+use kv::{Loader, Record, StateRecord};
 use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// A replica that is to be opened.
-pub(super) struct Begun {
-    pub(super) found: Found,
-    /// Its store, if that has everything.
-    pub(super) store: Option<Store>,
-}
 
 impl Ranges {
     /// Opens the replica with which a range begins that this one was to split off; `None` if that is not done
