@@ -31,6 +31,7 @@ mod trio;
 mod verdicts;
 mod wait;
 
+pub use build::faulty_unit_test;
 pub use client::Client;
 pub use endless_log::EndlessLog;
 pub use network::{MACHINES, Network, Traffic};
