@@ -1,17 +1,18 @@
 //! Builds the releases once per test binary, with the profile and target directory of the tests themselves,
-//! and releases with faults, which tests must find.
+//! releases with faults, which tests must find, and the version before this one.
 
 use std::{
     env,
     fs::{self, Permissions},
+    io::{Write, stderr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
 /// The built release: `.../target/debug/foo`.
-pub(crate) fn binary(release: &str) -> PathBuf {
+pub fn binary(release: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(build).join(release)
 }
@@ -52,6 +53,50 @@ fn with_fault(verb: &str, fault: &str, target: &Path) -> Command {
     cargo.envs([("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "false")]);
     cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
     cargo
+}
+
+/// The foo of the version before this one, of the commit that `tests/previous_version` names; prints a note
+/// if there is no history to take it from.
+///
+/// # Panics
+/// In that case when `CI` is set, where nothing may be skipped.
+pub(crate) fn previous_foo() -> Option<PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    BUILT.get_or_init(build_previous).clone()
+}
+
+fn build_previous() -> Option<PathBuf> {
+    let commit = include_str!("../previous_version").trim();
+    let directory = profile_directory().parent().expect("it is below the target directory").join("previous");
+    let source = directory.join(commit);
+    if !source.exists() && !extract(commit, &source) {
+        assert!(env::var_os("CI").is_none(), "commit {commit} is missing: fetch the whole history");
+        // Not a print, which the test harness would hide.
+        let _ = writeln!(stderr(), "SKIPPED: there is no commit {commit} to build the version before from");
+        return None;
+    }
+    let target = directory.join("target");
+    let mut cargo = cargo("build", &target);
+    cargo.args(["--package", "foo"]).current_dir(source);
+    assert!(cargo.status().expect("cargo starts").success(), "the version before builds");
+    Some(target.join("debug/foo"))
+}
+
+/// Writes the files of a commit into a directory. Returns whether there is such a commit.
+fn extract(commit: &str, to: &Path) -> bool {
+    let part = to.with_extension("part");
+    fs::create_dir_all(&part).expect("the target directory is writable");
+    let mut git = Command::new("git");
+    git.args(["archive", commit]).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let Ok(mut git) = git.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else { return false };
+    let archive = git.stdout.take().expect("it is piped");
+    let unpacked = Command::new("tar").arg("-x").current_dir(&part).stdin(archive).output();
+    let is_there = git.wait().expect("our own child").success();
+    if is_there {
+        assert!(unpacked.expect("tar starts").status.success(), "the archive is unpacked");
+        fs::rename(part, to).expect("the target directory is writable");
+    }
+    is_there
 }
 
 fn build() -> PathBuf {

@@ -15,9 +15,10 @@ use std::{fmt::Write, fs, net::TcpListener, path::PathBuf, process::Output, sync
 pub struct Trio {
     /// Those that run.
     nodes: [Option<Release>; 3],
-    program: PathBuf,
+    programs: [PathBuf; 3],
     files: [String; 3],
     directories: [Arc<TempDir>; 3],
+    links: [String; 3],
     /// Where they run, if not on one machine. It ends after them.
     network: Option<Network>,
 }
@@ -36,20 +37,25 @@ impl Trio {
 
     /// The same, with these `reads` of the row.
     pub fn start_with(reads: &str) -> Trio {
-        Trio::start_in(build::binary("foo"), None, reads)
+        Trio::start_in(None, reads, build::binary("foo"))
+    }
+
+    /// As [`Trio::start`], of the version before this one, if there is a history to build it from.
+    pub fn start_previous() -> Option<Trio> {
+        Some(Trio::start_in(None, "lease", build::previous_foo()?))
     }
 
     /// As [`Trio::start`], with a machine of its own for each.
     pub fn start_on(network: Network) -> Trio {
-        Trio::start_in(build::binary("foo"), Some(network), "lease")
+        Trio::start_in(Some(network), "lease", build::binary("foo"))
     }
 
     /// As [`Trio::start_on`], of a build with a fault: a value of the `kv_fault` that is compiled in.
     pub fn start_with_fault(fault: &str, network: Network) -> Trio {
-        Trio::start_in(build::faulty_foo(fault), Some(network), "lease")
+        Trio::start_in(Some(network), "lease", build::faulty_foo(fault))
     }
 
-    fn start_in(program: PathBuf, network: Option<Network>, reads: &str) -> Trio {
+    fn start_in(network: Option<Network>, reads: &str, program: PathBuf) -> Trio {
         let directories = [(); 3].map(|()| Arc::new(TempDir::new()));
         let addresses = [0, 1, 2].map(|node| match &network {
             Some(network) => {
@@ -75,7 +81,9 @@ impl Trio {
             line(format!("[[routes]]\nbuckets = \"..\"\nnodes = {TRIO:?}\nreads = {reads:?}\n[links]\nheartbeat_ms = 500"));
             directories[node].write("cluster.toml", &text).display().to_string()
         });
-        let mut trio = Trio { nodes: [const { None }; 3], program, files, directories, network };
+        let programs = [(); 3].map(|()| program.clone());
+        let links = addresses.map(|(_, link)| link);
+        let mut trio = Trio { nodes: [const { None }; 3], programs, files, directories, links, network };
         (0..3).for_each(|node| trio.open(node));
         trio.wait_until_served();
         trio.wait_until_caught_up();
@@ -88,7 +96,17 @@ impl Trio {
         let machine = self.network.as_ref().map(|network| network.prefix(node));
         let prefix = machine.as_ref().map_or(&[][..], |machine| machine);
         let directory = &self.directories[node];
-        self.nodes[node] = Some(Release::start_behind(prefix, &self.program, directory, &flags));
+        self.nodes[node] = Some(Release::start_behind(prefix, &self.programs[node], directory, &flags));
+    }
+
+    /// Has a node start as this version from now on.
+    pub fn upgrade(&mut self, node: usize) {
+        self.programs[node] = build::binary("foo");
+    }
+
+    /// Has a node start as the version before from now on.
+    pub fn downgrade(&mut self, node: usize) {
+        self.programs[node] = build::previous_foo().expect("there is a history");
     }
 
     /// The machines that the nodes run on, if each has one of its own.
@@ -117,6 +135,16 @@ impl Trio {
     /// Where a node has its copy.
     pub fn data_dir(&self, node: usize) -> PathBuf {
         self.directories[node].path().join(DATA_DIR)
+    }
+
+    /// Where a node has its links.
+    pub fn link(&self, node: usize) -> &str {
+        &self.links[node]
+    }
+
+    /// The configuration file of a node.
+    pub fn file(&self, node: usize) -> &str {
+        &self.files[node]
     }
 
     /// A node that runs.

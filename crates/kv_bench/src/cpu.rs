@@ -17,6 +17,14 @@ impl CpuTime {
         CpuTime::read(&format!("/proc/{pid}/stat"), OWN_FIELDS)
     }
 
+    /// The same of several processes, all of them together.
+    pub(crate) fn of_all(pids: &[u32]) -> Result<CpuTime, Error> {
+        pids.iter().try_fold(CpuTime::default(), |sum, pid| {
+            let CpuTime { user, system } = CpuTime::of(*pid)?;
+            Ok(CpuTime { user: sum.user + user, system: sum.system + system })
+        })
+    }
+
     /// The CPU time of the children of this process that have ended and were waited for.
     pub(crate) fn of_ended_children() -> Result<CpuTime, Error> {
         CpuTime::read("/proc/self/stat", CHILDREN_FIELDS)

@@ -6,7 +6,7 @@ use crate::{
     interrupt::Interrupt,
     limits,
     load::require_loopback,
-    workload::Workload,
+    workload::{Protocol, Workload},
 };
 use clap::Args;
 use mio::{
@@ -34,6 +34,9 @@ const LISTENER: Token = Token(usize::MAX);
 pub(crate) fn serve(echo: &Echo, interrupt: &Interrupt) -> Result<(), Error> {
     require_loopback(echo.address)?;
     echo.workload.check()?;
+    if echo.workload.protocol == Protocol::Etcd {
+        return Err(Error::Unsupported("the echo has no --protocol etcd: replies depend on the request"));
+    }
     let batch = echo.workload.requests().bytes() * echo.workload.pipeline;
     let replies = echo.workload.reply().repeat(echo.workload.pipeline);
 

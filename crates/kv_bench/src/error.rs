@@ -21,6 +21,8 @@ pub(crate) enum Error {
         "there is no release at {0}; build it with `cargo build --release -p foo`, or name another with --ours"
     )]
     NotBuilt(String),
+    #[error("{0}")]
+    Unsupported(&'static str),
     #[error("the server closed a connection")]
     Closed,
     #[error("no reply for {0} seconds")]

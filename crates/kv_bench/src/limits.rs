@@ -32,6 +32,10 @@ pub(crate) const FILL_REQUESTS: u64 = 1_024;
 /// Bytes of requests in one batch of a fill, so that a batch fits the socket buffers.
 pub(crate) const FILL_BYTES: usize = 64 * 1024;
 
+/// Connections of a fill of etcd, and requests at once on each.
+pub(crate) const ETCD_FILL_CONNECTIONS: usize = 50;
+pub(crate) const ETCD_FILL_PIPELINE: usize = 16;
+
 /// Bytes of one read.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
@@ -65,6 +69,10 @@ pub(crate) const QUICK_RUN: Duration = Duration::from_millis(500);
 /// The core of the servers, as an argument of taskset, and the core of the load.
 pub(crate) const SERVER_CORE: &str = "0";
 pub(crate) const LOAD_CORE: usize = 1;
+
+/// Bytes of the keys and values of replicas.
+pub(crate) const REPLICAS_KEY_BYTES: usize = 11;
+pub(crate) const REPLICAS_VALUE_BYTES: usize = 32;
 
 /// How long a server may take to start, and the pause between attempts to connect.
 pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(10);

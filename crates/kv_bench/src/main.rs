@@ -5,10 +5,12 @@ mod compare;
 mod cpu;
 mod echo;
 mod error;
+mod etcd;
 mod interrupt;
 mod limits;
 mod load;
 mod machine;
+mod replicas;
 mod stall;
 mod workload;
 
@@ -41,6 +43,8 @@ enum Command {
     Echo(echo::Echo),
     /// Start our release and its peers and print how they compare
     Compare(compare::Compare),
+    /// Start three nodes of our release with copies of all keys, and of etcd, and print how they compare
+    Replicas(replicas::Replicas),
     /// Measure how long other clients wait while one client does its worst
     Stall(stall::Stall),
     /// Keep a core busy beside a measurement, until the parent process ends
@@ -66,6 +70,7 @@ fn execute(command: Command, interrupt: &Interrupt) -> Result<(), Error> {
         Command::Load { plan, skip_fill, json } => measure(&plan, !skip_fill, json, interrupt),
         Command::Echo(options) => echo::serve(&options, interrupt),
         Command::Compare(options) => compare::run(&options, interrupt),
+        Command::Replicas(options) => replicas::run(&options, interrupt),
         Command::Stall(options) => stall::run(&options, interrupt),
         Command::Busy { sleeps } => {
             busy::run(sleeps, interrupt);

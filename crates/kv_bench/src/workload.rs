@@ -1,6 +1,6 @@
 //! The requests of a workload and the replies to them, each of a fixed size.
 
-use crate::{error::Error, limits};
+use crate::{error::Error, etcd, limits};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -11,9 +11,11 @@ pub(crate) enum Protocol {
     Resp,
     /// The meta commands `mg` and `ms`
     Memcached,
+    /// The calls Range and Put of gRPC
+    Etcd,
 }
 
-/// RESP has strings and fields of hashes; text has fields only, memcached strings only.
+/// RESP has strings and fields of hashes; text has fields only, memcached strings only, and etcd GET and SET.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Operation {
@@ -67,6 +69,9 @@ impl Workload {
         if self.bucket.is_empty() || !self.bucket.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(Error::Bucket(self.bucket.clone()));
         }
+        if self.protocol == Protocol::Etcd && !matches!(self.operation, Operation::Get | Operation::Set) {
+            return Err(Error::Unsupported("etcd has --operation get and set only"));
+        }
         let digits = self.keys.saturating_sub(1).max(1).ilog10() as usize + 1;
         check_range("--keys", 1, limits::KEYS, self.keys)?;
         check_range("--pipeline", 1, limits::PIPELINE as u64, self.pipeline as u64)?;
@@ -112,16 +117,26 @@ impl Workload {
                 line(&["ms", &key, &self.value_bytes.to_string()]) + &line(&[&value])
             }
             (Protocol::Memcached, Ping) => line(&["mn"]),
+            (Protocol::Etcd, _) => {
+                let (before, after) = self.etcd_call().request();
+                return Requests { before, digits: gap.len(), after };
+            }
         };
         match request.split_once(&gap) {
             Some((before, after)) => {
                 Requests { before: before.into(), digits: gap.len(), after: after.into() }
             }
-            None => Requests { before: request, digits: 0, after: String::new() },
+            None => Requests { before: request.into(), digits: 0, after: Vec::new() },
         }
     }
 
-    /// The reply to one successful request.
+    /// What a connection to etcd calls.
+    pub(crate) fn etcd_call(&self) -> etcd::Call {
+        let Workload { operation, key_bytes, value_bytes, .. } = *self;
+        etcd::Call { reads: operation != operation.writer(), key_bytes, value_bytes }
+    }
+
+    /// The reply to one successful request. Those of etcd have no fixed bytes.
     pub(crate) fn reply(&self) -> String {
         let bytes = self.value_bytes;
         let value = "v".repeat(bytes);
@@ -137,6 +152,7 @@ impl Workload {
             (Protocol::Memcached, Get | Hget) => format!("VA {bytes}\r\n{value}\r\n"),
             (Protocol::Memcached, Set | Hset) => "HD\r\n".into(),
             (Protocol::Memcached, Ping) => "MN\r\n".into(),
+            (Protocol::Etcd, _) => String::new(),
         }
     }
 }
@@ -153,9 +169,9 @@ fn command(words: &[&str]) -> String {
 /// Requests that differ only in the digits of their keys.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    before: String,
+    before: Vec<u8>,
     digits: usize,
-    after: String,
+    after: Vec<u8>,
 }
 
 impl Requests {
@@ -166,14 +182,14 @@ impl Requests {
 
     /// Appends the request for key `index`.
     pub(crate) fn write(&self, mut index: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.before.as_bytes());
+        out.extend_from_slice(&self.before);
         let start = out.len();
         out.resize(start + self.digits, b'0');
         for digit in out[start..].iter_mut().rev() {
             *digit += (index % 10) as u8;
             index /= 10;
         }
-        out.extend_from_slice(self.after.as_bytes());
+        out.extend_from_slice(&self.after);
     }
 }
 

@@ -144,6 +144,28 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
+    /// A node without routes is none of the cluster yet whose nodes its configuration names.
+    #[error(
+        "node {node} is not one of the cluster yet: type `add-node {node} {address}` at one of its nodes"
+    )]
+    NotAdmitted {
+        /// The node.
+        node: Arc<str>,
+        /// The address of its links.
+        address: Box<str>,
+    },
+    /// None of the nodes that a node without routes names says which ones its cluster has.
+    #[error("no node can be asked to join its cluster: {problems}")]
+    NobodyAsked {
+        /// Why not.
+        problems: String,
+    },
+    /// The node is of a release that does not know the query; nothing was sent.
+    #[error("node {node} is of an older release, which does not know this: upgrade it first")]
+    OlderRelease {
+        /// The node.
+        node: Arc<str>,
+    },
     /// The reply is not of a kind that the request can have.
     #[error("unexpected reply from the owner: run the same version on all nodes")]
     UnexpectedReply,
@@ -224,6 +246,9 @@ impl Error {
             | Error::DataDir(_)
             | Error::NoDataDir { .. }
             | Error::RowMissing { .. }
+            | Error::NotAdmitted { .. }
+            | Error::NobodyAsked { .. }
+            | Error::OlderRelease { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
             | Error::Refused(_)

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-/// The version of the link protocol; the first byte that each side sends. Any change to what
-/// link/codec.rs encodes raises it, and so do more requests in a call.
-pub(crate) const LINK_VERSION: u8 = 13;
+/// The newest version of the link protocol that this release speaks. Any change to what link/codec.rs encodes
+/// raises it, and so do more requests in a call.
+pub(crate) const LINK_VERSION: u8 = 14;
+/// The first one that has queries about the nodes of a cluster.
+pub(crate) const NODES_VERSION: u8 = 14;
+/// The oldest one: that of the release before, so that nodes are upgraded one after the other.
+pub(crate) const OLDEST_LINK_VERSION: u8 = 13;
 
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
@@ -15,12 +19,20 @@ pub(crate) const HANDSHAKE_BYTES: usize = 1_024;
 pub(crate) const ROUTES_BYTES: usize = 1024 * 1024;
 /// Bytes of the table of placements.
 pub(crate) const TABLE_BYTES: usize = 4 * ROUTES_BYTES;
-/// Time between two looks at the table of placements.
+/// Bytes of the table of nodes, with the routes of one that has joined.
+pub(crate) const NODES_BYTES: usize = 4 * ROUTES_BYTES;
+/// Bytes of what a node knows of its cluster.
+pub(crate) const MEMBERSHIP_BYTES: usize = TABLE_BYTES + NODES_BYTES;
+/// How long a node that is removed may take to reply that it knows.
+pub(crate) const REMOVAL_WAIT: Duration = Duration::from_secs(1);
+/// Time between two looks at the tables of placements and nodes.
 pub(crate) const PLACEMENT_PAUSE: Duration = Duration::from_millis(500);
 /// Ranges of names that a warning about different routes lists.
 pub(crate) const DIFFERENCES_SHOWN: usize = 8;
 /// How long a whole handshake may take.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Nodes that may be added to a cluster while a node runs, for which it keeps file descriptors.
+pub(crate) const ADDED_NODES: usize = 8;
 /// Inbound handshakes at once.
 pub(crate) const HANDSHAKES: usize = 64;
 

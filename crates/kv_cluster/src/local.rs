@@ -8,7 +8,9 @@
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 mod durable;
+pub(crate) mod membership;
 pub(crate) mod meta;
+pub(crate) mod nodes;
 mod persistence;
 pub(crate) mod rows;
 mod stores;
@@ -20,13 +22,14 @@ use crate::{
     cookie::Cookie,
     limits::PREPARATIONS,
     node_name::NodeName,
-    routing::{placement::PlacementTable, table::RoutingTable},
+    routing::{nodes::NodeTable, table::RoutingTable, whole::WholeRoutes},
 };
 use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
     Store, TransactionLimits, TransactionPreparation,
 };
 use kv_raft::{Range, Ranges};
+use membership::Membership;
 use otp::{Intensity, Supervisor};
 use rows::ReplicatedRows;
 use std::{
@@ -38,7 +41,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::task::yield_now;
+use tokio::{sync::watch, task::yield_now};
 
 /// When a peer counts as dead, and a call as lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +123,10 @@ pub struct LocalNode {
     pub(crate) table: RoutingTable,
     pub(crate) channels: Arc<Channels>,
     pub(crate) replicated: ReplicatedRows,
+    /// The nodes of the cluster, as far as this one knows.
+    pub(crate) nodes: watch::Sender<NodeTable>,
+    /// The routes, if this node has them from others.
+    joined_routes: Option<WholeRoutes>,
     store: Arc<Store>,
     ranges: Option<Ranges>,
     /// The durable ranges of which this node has the only copy, in the order of their names.
@@ -143,7 +150,7 @@ impl LocalNode {
         name: NodeName,
         cookie: Cookie,
         links: LinkSettings,
-        (table, placements): (RoutingTable, PlacementTable),
+        (table, membership): (RoutingTable, Membership),
         store: StoreSettings,
         budgets: MemoryBudgets,
         ranges: Option<Ranges>,
@@ -162,7 +169,9 @@ impl LocalNode {
             links,
             table,
             channels: Arc::default(),
-            replicated: ReplicatedRows::new(placements, &open),
+            replicated: ReplicatedRows::new(membership.placements, &open),
+            nodes: watch::Sender::new(membership.nodes),
+            joined_routes: membership.routes,
             store: Arc::new(store),
             ranges_alone: open.into_iter().filter(|range| !range.is_replicated()).collect(),
             ranges,

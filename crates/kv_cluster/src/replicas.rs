@@ -7,7 +7,7 @@ use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     limits::{FOLLOWER_WAIT, LEADER_PAUSE, LEADER_WAIT},
     local::rows::ReplicatedRow,
-    peer::{Peer, PeerList},
+    peer::{Peer, list::PeerList},
     routing::placement::PlacedRow,
 };
 use kv_raft::{Leader, Range, SendFrame};
@@ -16,6 +16,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 use tokio::time::{Instant, sleep};
+
+/// What a node says that is none of its cluster any more.
+pub(crate) const THIS_NODE_IS_REMOVED: &str =
+    "this node was removed from the cluster: connect to another one, or add this one again with `add-node`";
 
 /// The replicas of one row, and how to reach them.
 #[derive(Debug)]
@@ -94,21 +98,19 @@ impl Replicas {
     /// The peer that has led last, or else any that is up.
     fn likely_leader(&self) -> Option<&Peer> {
         let row = self.row();
-        let (others, last) = self.peers.split_at(self.last_leader.load(Relaxed));
-        let all = last.iter().chain(others).filter(|peer| row.has(peer.name()));
-        all.map(|peer| &**peer).find(|peer| peer.is_up())
+        let all = self.peers.indices_from(self.last_leader.load(Relaxed)).map(|index| &*self.peers[index]);
+        all.filter(|peer| row.has(peer.name())).find(|peer| peer.is_up())
     }
 
     fn peer(&self, node: &str) -> Option<&Peer> {
-        self.peers.iter().find(|peer| peer.name().as_str() == node).map(|peer| &**peer)
+        self.peers.find(node).map(|peer| &**peer)
     }
 
     /// Notes who leads, or that this peer does not.
     fn note(&self, leader: Option<&Peer>, asked: Option<&Peer>) {
-        let index_of = |peer: &Peer| self.peers.iter().position(|other| std::ptr::eq(&**other, peer));
-        let next = match (leader.and_then(index_of), asked.and_then(index_of)) {
-            (Some(leader), _) => leader,
-            (None, Some(asked)) => (asked + 1) % self.peers.len(),
+        let next = match (leader, asked) {
+            (Some(leader), _) => leader.index(),
+            (None, Some(asked)) => self.peers.index_after(asked.index()),
             (None, None) => return,
         };
         self.last_leader.swap(next, Relaxed);
@@ -116,6 +118,9 @@ impl Replicas {
 
     /// The error of a request when no node leads.
     fn no_leader(&self) -> Error {
+        if self.peers.is_local_removed() {
+            return RangeFailure::new(RangeFailureKind::NoLeader, THIS_NODE_IS_REMOVED).into();
+        }
         let row = self.row();
         let (needs, nodes) = (row.nodes.len() / 2 + 1, row.node_names());
         let message = format!("range {} has no leader (needs {needs} of {nodes})", row.buckets());
@@ -148,6 +153,9 @@ impl<'a> Search<'a> {
         loop {
             if let Some(server) = self.server(replicas) {
                 return Ok(server);
+            }
+            if replicas.peers.is_local_removed() {
+                return Err(replicas.no_leader());
             }
             let left = self.deadline().saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -220,7 +228,7 @@ pub(crate) struct Carrier {
 
 impl SendFrame for Carrier {
     fn send(&self, node: &str, frame: Vec<u8>) {
-        if let Some(peer) = self.peers.iter().find(|peer| peer.name().as_str() == node) {
+        if let Some(peer) = self.peers.find(node) {
             peer.send_of_replica(&frame);
         }
     }

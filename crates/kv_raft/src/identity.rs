@@ -164,6 +164,7 @@ pub(crate) const REPLICA_FILE: &str = "replica";
 const SKIPPED_FILE: &str = "skipped";
 const SYNCED_FILE: &str = "synced";
 const TABLE_FILE: &str = "table";
+const NODES_FILE: &str = "nodes";
 
 /// How each of our files begins, before its kind and its version.
 pub(crate) const MAGIC: &[u8; 4] = b"KVDB";
@@ -172,6 +173,7 @@ const REPLICA: u8 = 4;
 const SKIPPED: u8 = 5;
 const SYNCED: u8 = 6;
 const TABLE: u8 = 7;
+const NODES: u8 = 8;
 const CHECKSUM_BYTES: usize = 4;
 
 /// The newest version of a kind.
@@ -296,6 +298,16 @@ pub(crate) fn write_table(data_dir: &Path, table: &[u8]) -> Result<(), OpenError
     write(&data_dir.join(TABLE_FILE), TABLE, table)
 }
 
+/// Reads which nodes the cluster has, as the node has learned it last; `None` if it has not.
+pub(crate) fn read_nodes(data_dir: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+    Ok(read(&data_dir.join(NODES_FILE), NODES)?.map(|(_, bytes)| bytes))
+}
+
+/// Notes which nodes the cluster has.
+pub(crate) fn write_nodes(data_dir: &Path, nodes: &[u8]) -> Result<(), OpenError> {
+    write(&data_dir.join(NODES_FILE), NODES, nodes)
+}
+
 fn encode(Identity { range, replica, seed, shards, span }: &Identity) -> Vec<u8> {
     let mut bytes = Vec::new();
     for number in [range, replica, seed] {
@@ -386,7 +398,7 @@ fn damaged(path: &Path, kind: u8) -> OpenError {
         NODE => "if the ranges beside it are those of this node, remove it: it is made again",
         SKIPPED => "remove it, and leave the entries out again with `range skip`",
         SYNCED => "it is made again",
-        TABLE => "remove it, and the node learns it from the others",
+        TABLE | NODES => "remove it, and the node learns it from the others",
         _ => "put it back from a copy",
     };
     OpenError::Damaged { path: path.into(), problem: format!("is damaged; {remedy}") }

@@ -15,7 +15,7 @@ use crate::{
     identity::{
         Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
-        failed, read_table, write_table,
+        failed, read_nodes, read_table, write_nodes, write_table,
     },
     limits::{
         DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CACHE_LEAST, LOG_CHECK_PAUSE, LOG_FILES,
@@ -304,6 +304,17 @@ impl Ranges {
     pub fn save_table(&self, table: &[u8]) -> Result<(), OpenError> {
         self.shared.data_dir.keep()?;
         write_table(self.data_dir(), table)
+    }
+
+    /// Which nodes the cluster has, as it was saved last in a data directory.
+    pub fn read_nodes(data_dir: &Path) -> Result<Option<Vec<u8>>, OpenError> {
+        read_nodes(data_dir)
+    }
+
+    /// Saves which nodes the cluster has.
+    pub fn save_nodes(&self, nodes: &[u8]) -> Result<(), OpenError> {
+        self.shared.data_dir.keep()?;
+        write_nodes(self.data_dir(), nodes)
     }
 
     /// Takes a frame that another node has sent.

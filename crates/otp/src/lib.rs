@@ -64,7 +64,7 @@ pub use overload::{
     log_limiter::LogLimiter,
 };
 pub use policy::{Restart, Shutdown, Stop};
-pub use spec::{ChildSpec, Supervisor};
+pub use spec::{ChildSpec, DynamicChildren, Supervisor};
 pub use strategy::Strategy;
 pub use supervisor::{SupervisorHandle, TreeView};
 pub use task_supervisor::TaskSupervisor;

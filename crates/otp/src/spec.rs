@@ -1,8 +1,11 @@
-//! Specifications of supervisors and their children.
+//! Specifications of supervisors and their children, and changes of these at run time.
 
-use std::fmt::Display;
+use std::collections::VecDeque;
+use std::fmt::{self, Display};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::exit::Exit;
 use crate::intensity::Intensity;
@@ -19,12 +22,14 @@ pub struct Supervisor {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: Intensity,
     pub(crate) children: Vec<ChildSpec>,
+    pub(crate) dynamic: DynamicChildren,
 }
 
 impl Supervisor {
     /// A supervisor without children.
     pub fn new(name: impl Into<String>, strategy: Strategy) -> Self {
-        Self { name: name.into(), strategy, intensity: Intensity::default(), children: Vec::new() }
+        let (intensity, dynamic) = (Intensity::default(), DynamicChildren::default());
+        Self { name: name.into(), strategy, intensity, children: Vec::new(), dynamic }
     }
 
     /// How many restarts it makes before it gives up.
@@ -38,6 +43,13 @@ impl Supervisor {
     #[must_use]
     pub fn child(mut self, child: ChildSpec) -> Self {
         self.children.push(child);
+        self
+    }
+
+    /// Has the supervisor make these changes while it runs: those that are waiting, and further ones.
+    #[must_use]
+    pub fn dynamic_children(mut self, children: DynamicChildren) -> Self {
+        self.dynamic = children;
         self
     }
 }
@@ -136,5 +148,57 @@ impl ChildSpec {
     ) -> Self {
         self.list_passive = Some(Arc::new(list));
         self
+    }
+}
+
+/// Gives a running supervisor further children, and ends some, as Elixir's `DynamicSupervisor` does; see
+/// [`Supervisor::dynamic_children`]. Clones change the same supervisor.
+#[derive(Clone, Default)]
+pub struct DynamicChildren {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    changes: Mutex<VecDeque<Change>>,
+    changed: Notify,
+}
+
+pub(crate) enum Change {
+    Add(ChildSpec),
+    Remove(String),
+}
+
+impl fmt::Debug for DynamicChildren {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DynamicChildren")
+    }
+}
+
+impl DynamicChildren {
+    /// Starts a child after all others, unless there is one of its name.
+    pub fn add(&self, child: ChildSpec) {
+        self.push(Change::Add(child));
+    }
+
+    /// Stops the child of this name, if there is one, and forgets it.
+    pub fn remove(&self, name: impl Into<String>) {
+        self.push(Change::Remove(name.into()));
+    }
+
+    fn push(&self, change: Change) {
+        self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+        self.shared.changed.notify_one();
+    }
+
+    /// Waits for the next change, and takes it.
+    pub(crate) async fn next(&self) -> Change {
+        loop {
+            let change = self.shared.changes.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            match change {
+                Some(change) => return change,
+                None => self.shared.changed.notified().await,
+            }
+        }
     }
 }

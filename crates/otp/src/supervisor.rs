@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::intensity::Restarts;
 use crate::limits::ABORT_GRACE;
 use crate::policy::{Restart, Shutdown, Stop};
-use crate::spec::{ChildSpec, Start, Supervisor, Work};
+use crate::spec::{Change, ChildSpec, DynamicChildren, Start, Supervisor, Work};
 use crate::status::Status;
 use crate::strategy::Strategy;
 use crate::tree::{ChildKind, State, Tree};
@@ -103,6 +103,9 @@ struct SupervisorTask {
     /// Shared with the status, which shows it.
     restarts: Arc<Mutex<Restarts>>,
     children: Vec<Child>,
+    dynamic: DynamicChildren,
+    /// Shows the children.
+    status: Arc<Status>,
     tasks: JoinSet<Exit>,
     /// Children that have ended and have not been handled yet.
     pending_exits: VecDeque<(usize, Exit)>,
@@ -121,20 +124,20 @@ struct Running {
 
 impl SupervisorTask {
     /// Starts all children in order.
-    fn start(supervisor: Supervisor, status: &Status) -> Self {
-        let Supervisor { name, strategy, intensity, children } = supervisor;
+    fn start(supervisor: Supervisor, status: &Arc<Status>) -> Self {
+        let Supervisor { name, strategy, intensity, children, dynamic } = supervisor;
         let children: Vec<Child> = children.into_iter().map(Child::new).collect();
-        let restarts = Arc::new(Mutex::new(Restarts::new(intensity)));
-        let statuses = children.iter().map(|child| Arc::clone(&child.status)).collect();
-        status.set_supervised(strategy, Arc::clone(&restarts), statuses);
         let mut task = Self {
             name,
             strategy,
-            restarts,
+            restarts: Arc::new(Mutex::new(Restarts::new(intensity))),
             children,
+            dynamic,
+            status: Arc::clone(status),
             tasks: JoinSet::new(),
             pending_exits: VecDeque::new(),
         };
+        task.show_children();
         for index in 0..task.children.len() {
             task.start_child(index);
         }
@@ -143,13 +146,17 @@ impl SupervisorTask {
 
     /// Supervises until stopped, or until more restarts are needed than the intensity allows.
     async fn run(mut self, stop: Stop) -> Exit {
-        let all = 0..self.children.len();
+        let dynamic = self.dynamic.clone();
         loop {
             let (index, exit) = tokio::select! {
                 biased;
                 () = stop.cancelled() => {
-                    self.stop_children(all).await;
+                    self.stop_children(0..self.children.len()).await;
                     return Exit::Normal;
+                }
+                change = dynamic.next() => {
+                    self.change_children(change).await;
+                    continue;
                 }
                 ended = self.next_exit() => ended,
             };
@@ -158,11 +165,38 @@ impl SupervisorTask {
             }
             if !self.lock_restarts().try_restart(Instant::now()) {
                 let escalation = self.escalation(index, exit);
-                self.stop_children(all).await;
+                self.stop_children(0..self.children.len()).await;
                 return escalation;
             }
             self.restart(index, &stop).await;
         }
+    }
+
+    /// Starts another child, or stops one and forgets it.
+    async fn change_children(&mut self, change: Change) {
+        let position =
+            |children: &[Child], name: &str| children.iter().position(|child| child.spec.name == name);
+        match change {
+            Change::Add(spec) if position(&self.children, &spec.name).is_none() => {
+                self.children.push(Child::new(spec));
+                self.start_child(self.children.len() - 1);
+            }
+            Change::Add(_) => return,
+            Change::Remove(name) => {
+                let Some(index) = position(&self.children, &name) else { return };
+                self.stop_children(index..index + 1).await;
+                self.children.remove(index);
+                for (later, _) in self.pending_exits.iter_mut().filter(|(ended, _)| *ended > index) {
+                    *later -= 1;
+                }
+            }
+        }
+        self.show_children();
+    }
+
+    fn show_children(&self) {
+        let statuses = self.children.iter().map(|child| Arc::clone(&child.status)).collect();
+        self.status.set_supervised(self.strategy, Arc::clone(&self.restarts), statuses);
     }
 
     /// Waits until a child ends by itself.

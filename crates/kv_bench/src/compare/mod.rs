@@ -12,8 +12,10 @@ mod table;
 mod unpinned;
 
 pub(crate) use options::Compare;
-pub(crate) use peer::Program;
+pub(crate) use peer::{Program, version_of};
+pub(crate) use round::interleaved_order;
 pub(crate) use server::Server;
+pub(crate) use table::{cell, median, with_thousands};
 
 use crate::{cpu, error::Error, interrupt::Interrupt, limits, machine};
 

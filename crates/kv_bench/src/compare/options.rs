@@ -127,7 +127,7 @@ impl Compare {
             requests: None,
             seconds: Some(self.seconds()),
             rate: None,
-            server_pid: None,
+            server_pids: Vec::new(),
         }
     }
 }

@@ -64,10 +64,8 @@ impl Program {
         }
         let is_ours = matches!(self, Program::Ours(_) | Program::OursWithEpoll(_));
         let argument = if is_ours { "version" } else { "--version" };
-        let output = Command::new(self.path().ok()?).arg(argument).output().ok()?.stdout;
-        let text = String::from_utf8_lossy(&output);
-        let number = parse_version(&text)?;
         let path = self.path().ok()?;
+        let number = version_of(&path, argument)?;
         let name = path.file_name()?.to_string_lossy();
         let backend = if matches!(self, Program::OursWithEpoll(_)) { " epoll" } else { "" };
         Some(format!("{} {number}{backend}", name.trim_end_matches("-server")))
@@ -129,8 +127,16 @@ pub(crate) fn supports(protocol: Protocol, operation: Operation) -> bool {
     match (protocol, operation) {
         (Protocol::Resp, _) | (_, Operation::Ping) => true,
         (Protocol::Text, operation) => matches!(operation, Operation::Hget | Operation::Hset),
-        (Protocol::Memcached, operation) => matches!(operation, Operation::Get | Operation::Set),
+        (Protocol::Memcached | Protocol::Etcd, operation) => {
+            matches!(operation, Operation::Get | Operation::Set)
+        }
     }
+}
+
+/// What a program prints as its version, when it is installed.
+pub(crate) fn version_of(program: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(program).arg(argument).output().ok()?.stdout;
+    parse_version(&String::from_utf8_lossy(&output)).map(str::to_owned)
 }
 
 /// The first word that begins with a digit, with or without a `v=` before it.
@@ -150,6 +156,7 @@ mod tests {
             Some("7.0.15")
         );
         assert_eq!(parse_version("memcached 1.6.18"), Some("1.6.18"));
+        assert_eq!(parse_version("etcd Version: 3.5.30\nGo Version: go1.26.4"), Some("3.5.30"));
         assert_eq!(parse_version("foo"), None);
     }
 

@@ -96,7 +96,7 @@ impl<'a> Series<'a> {
 
     fn load(&self, compare: &Compare, rate: Option<u64>, interrupt: &Interrupt) -> Result<Report, Error> {
         let mut plan = compare.plan(self.server.address, self.workload.clone());
-        plan.server_pid = Some(self.server.pid());
+        plan.server_pids = vec![self.server.pid()];
         plan.rate = rate;
         load::run(&plan, interrupt)
     }

@@ -1,11 +1,14 @@
 //! One client: sends a batch, and the next one when all replies have arrived.
 
-use super::{replies::Replies, ring::Ring};
-use crate::error::{Context, Error};
+use super::{Plan, replies::Replies, ring::Ring};
+use crate::{
+    error::{Context, Error},
+    etcd::Streams,
+    workload::Protocol,
+};
 use mio::{Interest, Registry, Token, net::TcpStream};
 use std::{
     io::{ErrorKind, Read, Write},
-    net::SocketAddr,
     ops::Range,
     time::Instant,
 };
@@ -18,6 +21,8 @@ pub(crate) struct Connection {
     unsent: Range<usize>,
     /// Bytes of its replies that have arrived.
     received: usize,
+    /// With etcd, what is unsent and has arrived instead.
+    streams: Option<Streams>,
     /// The intended start of the batch; `None` between batches.
     pub(crate) intended: Option<Instant>,
     /// Batches started so far.
@@ -26,20 +31,29 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and registers for both directions, edge-triggered.
-    pub(crate) fn open(address: SocketAddr, registry: &Registry, token: Token) -> Result<Connection, Error> {
-        let stream = std::net::TcpStream::connect(address).context(format!("cannot connect to {address}"))?;
+    pub(crate) fn open(plan: &Plan, registry: &Registry, token: Token) -> Result<Connection, Error> {
+        let address = plan.address;
+        let mut stream =
+            std::net::TcpStream::connect(address).context(format!("cannot connect to {address}"))?;
+        let streams = match plan.workload.protocol {
+            Protocol::Etcd => Some(Streams::open(&mut stream, plan.workload.etcd_call())?),
+            _ => None,
+        };
         let prepared = stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true));
         prepared.context("cannot configure a socket")?;
         let mut stream = TcpStream::from_std(stream);
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut stream, token, both).context("cannot register a socket")?;
-        Ok(Connection { stream, unsent: 0..0, received: 0, intended: None, started: 0 })
+        Ok(Connection { stream, unsent: 0..0, received: 0, streams, intended: None, started: 0 })
     }
 
     /// Starts to send the next batch of the ring.
     pub(crate) fn start(&mut self, ring: &mut Ring, intended: Instant) -> Result<(), Error> {
-        self.unsent = ring.next_batch();
-        self.received = 0;
+        let batch = ring.next_batch();
+        match &mut self.streams {
+            Some(streams) => streams.begin(ring.bytes(batch)),
+            None => (self.unsent, self.received) = (batch, 0),
+        }
         self.intended = Some(intended);
         self.started += 1;
         self.send(ring)
@@ -47,12 +61,20 @@ impl Connection {
 
     /// Sends as much of the batch as the socket accepts.
     pub(crate) fn send(&mut self, ring: &Ring) -> Result<(), Error> {
-        while !self.unsent.is_empty() {
-            match self.stream.write(ring.bytes(self.unsent.clone())) {
-                Ok(sent) => self.unsent.start += sent,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("cannot send"),
+        loop {
+            let unsent = match &self.streams {
+                Some(streams) => streams.unsent(),
+                None => ring.bytes(self.unsent.clone()),
+            };
+            if unsent.is_empty() {
+                break;
+            }
+            match (self.stream.write(unsent), &mut self.streams) {
+                (Ok(sent), Some(streams)) => streams.sent(sent),
+                (Ok(sent), None) => self.unsent.start += sent,
+                (Err(error), _) if error.kind() == ErrorKind::WouldBlock => break,
+                (Err(error), _) if error.kind() == ErrorKind::Interrupted => {}
+                (Err(error), _) => return Err(error).context("cannot send"),
             }
         }
         Ok(())
@@ -68,9 +90,15 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("cannot receive"),
             };
-            replies.check(self.received, &buffer[..got])?;
-            self.received += got;
-            if self.received == replies.len() {
+            let is_answered = match &mut self.streams {
+                Some(streams) => streams.receive(&buffer[..got])?,
+                None => {
+                    replies.check(self.received, &buffer[..got])?;
+                    self.received += got;
+                    self.received == replies.len()
+                }
+            };
+            if is_answered {
                 return Ok(self.intended.take());
             }
             // A short read has emptied the socket; later bytes are a new edge.

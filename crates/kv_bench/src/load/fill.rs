@@ -1,6 +1,6 @@
 //! Writes all keys once, over one connection, in batches that fit the socket buffers.
 
-use super::replies::Replies;
+use super::{Plan, replies::Replies, ring::Ring, run::run_ring};
 use crate::{
     error::{Context, Error},
     interrupt::Interrupt,
@@ -22,8 +22,26 @@ pub(crate) fn fill(address: SocketAddr, workload: &Workload, interrupt: &Interru
         let create = format!("CREATE {}\r\n", writer.bucket);
         write_all(address, 1, "OK\r\n", |_, out| out.extend_from_slice(create.as_bytes()), interrupt)?;
     }
+    if writer.protocol == Protocol::Etcd {
+        return fill_etcd(address, writer, interrupt);
+    }
     let requests = writer.requests();
     write_all(address, writer.keys, &writer.reply(), |index, out| requests.write(index, out), interrupt)
+}
+
+/// etcd syncs what many connections send together.
+fn fill_etcd(address: SocketAddr, writer: Workload, interrupt: &Interrupt) -> Result<(), Error> {
+    let workload = Workload { pipeline: limits::ETCD_FILL_PIPELINE, ..writer };
+    let plan = Plan {
+        address,
+        connections: limits::ETCD_FILL_CONNECTIONS,
+        requests: Some(workload.keys),
+        seconds: None,
+        rate: None,
+        server_pids: Vec::new(),
+        workload,
+    };
+    run_ring(&plan, Ring::of_all_keys(&plan.workload), interrupt).map(drop)
 }
 
 /// Sends `count` requests, each of which must be answered with `reply`.

@@ -25,9 +25,9 @@ pub(crate) struct Plan {
     /// Requests per second at a fixed rate (open loop); latency then counts from the intended time
     #[arg(long)]
     pub(crate) rate: Option<u64>,
-    /// Report the CPU time of this process per request
-    #[arg(long)]
-    pub(crate) server_pid: Option<u32>,
+    /// Report the CPU time of this process per request; given several times, of all of them together
+    #[arg(long = "server-pid")]
+    pub(crate) server_pids: Vec<u32>,
 }
 
 impl Plan {

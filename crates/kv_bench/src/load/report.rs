@@ -56,7 +56,7 @@ impl Report {
         batches: u64,
         elapsed: Duration,
         own: CpuTime,
-        server: Option<CpuTime>,
+        server: CpuTime,
         latencies: &Histogram<u64>,
     ) -> Report {
         let requests = batches * plan.workload.pipeline as u64;
@@ -73,7 +73,7 @@ impl Report {
             per_second,
             latency_us: Latency::of(latencies),
             load_cpu_us: CpuPerRequest::of(own, requests),
-            server_cpu_us: server.map(|server| CpuPerRequest::of(server, requests)),
+            server_cpu_us: (!plan.server_pids.is_empty()).then(|| CpuPerRequest::of(server, requests)),
             load_was_bottleneck: plan.rate.is_none() && busy > limits::BUSY_SHARE,
             fell_behind: plan.rate.is_some_and(|rate| per_second < rate as f64 * KEPT_UP),
         }

@@ -13,17 +13,25 @@ pub(crate) struct Ring {
 
 impl Ring {
     /// Builds as many batches as the limits allow, always with the same seed, so that runs are comparable.
-    pub(crate) fn build(workload: &Workload) -> Ring {
-        let requests = workload.requests();
-        let batch_bytes = requests.bytes() * workload.pipeline;
+    pub(crate) fn of_random_keys(workload: &Workload) -> Ring {
+        let batch_bytes = workload.requests().bytes() * workload.pipeline;
         let batches =
             (limits::RING_REQUESTS / workload.pipeline).min(limits::RING_BYTES / batch_bytes).max(1);
-        let mut bytes = Vec::with_capacity(batches * batch_bytes);
         let mut random = fastrand::Rng::with_seed(limits::RING_SEED);
-        for _ in 0..batches * workload.pipeline {
-            requests.write(random.u64(..workload.keys), &mut bytes);
-        }
-        Ring { bytes, batch_bytes, next: 0 }
+        let keys = (0..batches * workload.pipeline).map(|_| random.u64(..workload.keys));
+        Ring::of(workload, keys)
+    }
+
+    /// Each key once, those at the end again until a batch is full.
+    pub(crate) fn of_all_keys(workload: &Workload) -> Ring {
+        let requests = workload.keys.next_multiple_of(workload.pipeline as u64);
+        Ring::of(workload, (0..requests).map(|key| key.min(workload.keys - 1)))
+    }
+
+    fn of(workload: &Workload, keys: impl Iterator<Item = u64>) -> Ring {
+        let (requests, mut bytes) = (workload.requests(), Vec::new());
+        keys.for_each(|key| requests.write(key, &mut bytes));
+        Ring { bytes, batch_bytes: requests.bytes() * workload.pipeline, next: 0 }
     }
 
     /// The range of the next batch.
@@ -57,7 +65,7 @@ mod tests {
             value_bytes: 1,
             bucket: "b".into(),
         };
-        let mut ring = Ring::build(&workload);
+        let mut ring = Ring::of_random_keys(&workload);
         let batch = "GET b k0\r\n".len() * pipeline;
         assert_eq!(ring.next_batch(), 0..batch);
         assert_eq!(ring.next_batch(), batch..2 * batch);

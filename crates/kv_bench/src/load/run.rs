@@ -19,15 +19,19 @@ use std::{
 
 /// Loads the server as planned.
 pub(crate) fn run(plan: &Plan, interrupt: &Interrupt) -> Result<Report, Error> {
-    let mut run = Run::prepare(plan)?;
-    let server_before = plan.server_pid.map(CpuTime::of).transpose()?;
+    run_ring(plan, Ring::of_random_keys(&plan.workload), interrupt)
+}
+
+/// The same, with the requests of this ring.
+pub(crate) fn run_ring(plan: &Plan, ring: Ring, interrupt: &Interrupt) -> Result<Report, Error> {
+    let mut run = Run::prepare(plan, ring)?;
+    let server_before = CpuTime::of_all(&plan.server_pids)?;
     let own_before = CpuTime::own()?;
     let start = Instant::now();
     run.drive(plan, start, interrupt)?;
     let elapsed = start.elapsed();
     let own = CpuTime::own()? - own_before;
-    let server_after = plan.server_pid.map(CpuTime::of).transpose()?;
-    let server = server_after.zip(server_before).map(|(after, before)| after - before);
+    let server = CpuTime::of_all(&plan.server_pids)? - server_before;
     Ok(Report::new(plan, run.completed, elapsed, own, server, &run.latencies))
 }
 
@@ -48,14 +52,14 @@ struct Run {
 }
 
 impl Run {
-    fn prepare(plan: &Plan) -> Result<Run, Error> {
+    fn prepare(plan: &Plan, ring: Ring) -> Result<Run, Error> {
         let poll = Poll::new().context("cannot create an epoll instance")?;
-        let open = |token| Connection::open(plan.address, poll.registry(), Token(token));
+        let open = |token| Connection::open(plan, poll.registry(), Token(token));
         let connections = (0..plan.connections).map(open).collect::<Result<_, _>>()?;
         Ok(Run {
             poll,
             connections,
-            ring: Ring::build(&plan.workload),
+            ring,
             replies: Replies::to_workload(&plan.workload),
             schedule: None,
             latencies: Histogram::new_with_bounds(1, limits::MAX_RUN.as_nanos() as u64, 3)?,

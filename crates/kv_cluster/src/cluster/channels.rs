@@ -84,7 +84,7 @@ impl Cluster {
         pattern: Option<&[u8]>,
     ) -> Result<BTreeSet<Box<[u8]>>, Error> {
         let mut merged = BTreeSet::new();
-        for node in [None].into_iter().chain((0..self.peers.len()).map(Some)) {
+        for node in [None].into_iter().chain(self.peers.iter().map(|peer| Some(peer.index()))) {
             let mut after: Option<Box<[u8]>> = None;
             loop {
                 let query = NodeQuery::Topics { kind, after: after.as_deref(), pattern };

@@ -8,7 +8,7 @@ use crate::{
     node_name::NodeName,
     peer::calls::PendingNodeReply,
     replicas::{Replicas, Search, Server},
-    routing::placement::PlacementTable,
+    routing::{nodes::NodeTable, placement::PlacementTable},
     serve::node_queries,
 };
 use kv::{NamePage, StoreStats, TopicPage};
@@ -61,7 +61,7 @@ impl Cluster {
 
     /// Queries each of the peers.
     pub(crate) fn query_peers(&self, query: &NodeQuery<'_>) -> Vec<PendingReply> {
-        (0..self.peers.len()).map(|peer| self.query_node(Some(peer), query)).collect()
+        self.peers.iter().map(|peer| self.query_node(Some(peer.index()), query)).collect()
     }
 
     /// Queries all nodes; the reply of this one comes first.
@@ -81,9 +81,7 @@ impl Cluster {
             let server = search.find(replicas).await?;
             let (peer, confirmed) = match server {
                 Server::Here(range) => (None, range.confirm().await),
-                Server::Peer(peer) => {
-                    (self.peers.iter().position(|other| std::ptr::eq(&**other, peer)), Ok(()))
-                }
+                Server::Peer(peer) => (Some(peer.index()), Ok(())),
             };
             let (node, reply) = match confirmed {
                 Ok(()) => {
@@ -140,6 +138,11 @@ impl PendingReply {
     /// The table of placements, if there is a newer one.
     pub(crate) async fn placements(self) -> Result<Option<PlacementTable>, Error> {
         self.expect(NodeReply::into_placements).await
+    }
+
+    /// The nodes of the cluster, if there is a newer table of them.
+    pub(crate) async fn nodes(self) -> Result<Option<NodeTable>, Error> {
+        self.expect(NodeReply::into_nodes).await
     }
 
     /// The `len` counts that were queried.

@@ -2,33 +2,38 @@
 
 mod channels;
 mod fan_out;
+mod join;
 mod keyspace;
+mod nodes;
 mod placement;
 mod subscription;
 mod transaction;
 
-pub use keyspace::BucketPages;
+pub use {join::ask_to_join, keyspace::BucketPages};
 
 use crate::{
     cookie::Cookie,
     error::{Error, escape_name},
-    events::{NodeEvent, NodeStatus},
+    events::NodeEvent,
     forward::{ForwardedBatch, Target},
-    limits::{HANDSHAKES, NODE_EVENTS},
-    link::node_query::NodeQuery,
-    local::{LinkSettings, LocalNode, MemoryBudgets, StoreSettings, meta, rows::ReplicatedRow},
+    limits::{ADDED_NODES, HANDSHAKES, NODE_EVENTS},
+    local::{
+        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, membership::Membership, rows::ReplicatedRow,
+    },
     node_name::NodeName,
-    peer::{Peer, PeerList, dialer, listener},
+    peer::{Peer, list::PeerList, listener},
     replicas::{Carrier, Replicas},
     routing::{
         Route, Routes,
+        nodes::{ClusterNode, NodeTable},
         placement::PlacementTable,
         table::{Destination, Part, RoutingTable},
+        whole::WholeRoutes,
     },
 };
 use kv::{Backlog, Reply, Request, Subscription};
 use kv_raft::{LogOptions, Range, Ranges, RangesSettings, is_immediate};
-use otp::{ChildSpec, PassiveChildren, Stop, Strategy, Supervisor, TaskSupervisor, Tree};
+use otp::{ChildSpec, DynamicChildren, Stop, Strategy, Supervisor, TaskSupervisor};
 use std::{
     net::SocketAddr,
     ops::ControlFlow::Continue,
@@ -60,6 +65,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// Where the files of durable ranges are; without it, there are none.
     pub data_dir: Option<PathBuf>,
+    /// What this node has learned of its cluster, if its configuration has no routes: then these hold.
+    pub joined: Option<Membership>,
     /// How the logs of durable ranges are kept.
     pub logs: LogOptions,
 }
@@ -130,40 +137,54 @@ pub struct Cluster {
     parts: Arc<[Part]>,
     link: Option<Arc<str>>,
     listener: Arc<OnceLock<TcpListener>>,
+    /// The links to nodes that are added or removed while this one runs.
+    links: DynamicChildren,
     events: broadcast::Sender<NodeEvent>,
 }
 
 impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
-        let Settings { name, link, peers, routes, cookie, links, store, data_dir, logs } = settings;
+        let Settings { name, link, peers, routes, cookie, links, store, data_dir, joined, logs } = settings;
         let (events, _) = broadcast::channel(NODE_EVENTS);
-        let others = peers.into_iter().filter(|(peer, _)| *peer != name);
-        let peer = |(peer, address)| Arc::new(Peer::new(peer, address, &name, events.clone()));
-        let peers: PeerList = others.map(peer).collect();
+        let configured = peers.into_iter().filter(|(peer, _)| *peer != name);
+        let configured = configured.map(|(name, link)| ClusterNode { name, link: link.into() });
+        let own = link.as_ref().map(|link| ClusterNode::reachable(name.clone(), link));
+        let has_joined = joined.is_some();
+        let known = joined.map_or_else(|| Membership::load(data_dir.as_deref()), Ok)?;
+        let routes = known.routes.as_ref().filter(|_| has_joined).map_or(routes, WholeRoutes::routes);
+        let known = Membership { routes: has_joined.then(|| WholeRoutes::of(&routes)), ..known };
+        let known = known.with_configured(NodeTable::of(configured.chain(own)), &routes)?;
+        let peers = PeerList::new(name.clone(), events.clone());
+        for node in known.nodes.nodes.iter().filter(|node| node.name != name) {
+            peers.add(node.name.clone(), &node.link);
+        }
         let budgets = MemoryBudgets::new(&store);
-        let placements = meta::first_table(data_dir.as_deref(), &routes)?;
-        check_placements(&placements, &routes, &name, data_dir.is_some())?;
+        check_placements(&known.placements, &routes, &name, data_dir.is_some())?;
         let open = |data_dir| {
-            open_ranges(data_dir, logs, &name, (&routes, &placements), store, &budgets, peers.clone())
+            open_ranges(data_dir, logs, &name, (&routes, &known.placements), store, &budgets, peers.clone())
         };
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
         let table = RoutingTable::new(routes, &name, others, ranges.is_some())?;
         let parts = table.parts(&name).into();
-        let local = LocalNode::new(name, cookie, links, (table, placements), store, budgets, ranges);
+        let local = LocalNode::new(name, cookie, links, (table, known), store, budgets, ranges);
+        if has_joined {
+            local.save_membership()?;
+        }
         let replicas = |row: &Arc<ReplicatedRow>| Replicas::new(row.clone(), peers.clone());
         let meta = local.replicated.meta.as_ref().map(replicas).map(Arc::new);
         let replicas = local.replicated.rows.iter().map(replicas).collect();
         let (local, link) = (Arc::new(local), link.map(Arc::from));
-        let (listener, following) = (Arc::default(), Arc::default());
-        Ok(Cluster { local, peers, replicas, meta, following, parts, link, listener, events })
+        let (listener, following, links) = Default::default();
+        Ok(Cluster { local, peers, replicas, meta, following, parts, link, listener, links, events })
     }
 
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
     /// supervisor is started; a node without peers does not listen.
     pub async fn bind(&self) -> Result<(), Error> {
-        if self.peers.is_empty() {
+        // Others may be added to a cluster.
+        if self.peers.is_empty() && self.meta.is_none() {
             return Ok(());
         }
         let Some(address) = self.link.as_deref() else {
@@ -182,9 +203,13 @@ impl Cluster {
     }
 
     /// The most file descriptors that links take at once: of handshakes, and an old and a new socket for each
-    /// peer.
+    /// peer, and for some that are added.
     pub fn link_descriptors(&self) -> usize {
-        if self.peers.is_empty() { 0 } else { HANDSHAKES + 2 * self.peers.len() }
+        let added = if self.meta.is_some() { ADDED_NODES } else { 0 };
+        match self.peers.iter().count() + added {
+            0 => 0,
+            peers => HANDSHAKES + 2 * peers,
+        }
     }
 
     /// The supervisor `kv_cluster`: the listener, and one child for the link to each peer.
@@ -203,7 +228,8 @@ impl Cluster {
             Some(_) => supervisor.child(placements),
             None => supervisor,
         };
-        self.peers.iter().fold(supervisor, |supervisor, peer| supervisor.child(link_child(&self.local, peer)))
+        let links = self.peers.iter().map(|peer| self.link_child(peer));
+        links.fold(supervisor, Supervisor::child).dynamic_children(self.links.clone())
     }
 
     async fn accept_links(self, handshakes: TaskSupervisor, stop: Stop) -> Result<(), String> {
@@ -443,42 +469,6 @@ impl Cluster {
         }
     }
 
-    /// Tries to bring up the link to a node now; this node is always connected to itself.
-    pub async fn connect(&self, node: &NodeName) -> bool {
-        match self.peers.iter().find(|peer| peer.name() == node) {
-            Some(peer) => peer.connect().await,
-            None => *node == self.local.name,
-        }
-    }
-
-    /// The supervision tree of a node, as its release makes it text; `None` while it is starting.
-    pub async fn tree(&self, node: &NodeName, children: usize) -> Result<Option<Vec<u8>>, Error> {
-        let peer = self.peer_index(node)?;
-        let query = NodeQuery::Tree { children: children as u64 };
-        let texts = self.query_node(peer, &query).names().await?;
-        Ok(texts.into_iter().next().map(Vec::from))
-    }
-
-    /// The index of a peer; `None` if it is this node.
-    fn peer_index(&self, node: &NodeName) -> Result<Option<usize>, Error> {
-        match self.peers.iter().position(|peer| peer.name() == node) {
-            None if *node != self.local.name => {
-                let known = self.peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
-                Err(Error::UnknownNode { node: node.shared(), known })
-            }
-            peer => Ok(peer),
-        }
-    }
-
-    /// The other nodes as they are now.
-    pub fn nodes(&self) -> Vec<NodeStatus> {
-        let status = |peer: &Arc<Peer>| {
-            let disputed_names = self.local.table.disputed_names(peer.name());
-            NodeStatus { disputed_names, ..peer.status() }
-        };
-        self.peers.iter().map(status).collect()
-    }
-
     /// How many other nodes are certain to have all that was acknowledged.
     pub fn acknowledging_replicas(&self) -> usize {
         let others = |part: &Part| match part {
@@ -494,11 +484,6 @@ impl Cluster {
         let has_replica =
             |peer: &&Arc<Peer>| led().any(|replicas| replicas.peers().any(|other| Arc::ptr_eq(other, peer)));
         self.peers.iter().filter(|peer| peer.is_up()).filter(has_replica).count()
-    }
-
-    /// Nodes that go up and down, from now on.
-    pub fn events(&self) -> broadcast::Receiver<NodeEvent> {
-        self.events.subscribe()
     }
 }
 
@@ -554,21 +539,4 @@ fn check_placements(
         );
     }
     Ok(())
-}
-
-/// The child that keeps up the link to a peer.
-fn link_child(local: &Arc<LocalNode>, peer: &Arc<Peer>) -> ChildSpec {
-    let observed = peer.clone();
-    let passive_children = move |_| {
-        let status = observed.status();
-        let state = status.reason.map_or("link up".into(), |reason| format!("link down: {reason}"));
-        PassiveChildren { total: 1, shown: vec![Tree::passive(state)], ..PassiveChildren::default() }
-    };
-    let (name, local, peer) = (peer.name().to_string(), local.clone(), peer.clone());
-    let child = if peer.is_dialed() {
-        ChildSpec::worker(name, move |stop| dialer::run(local.clone(), peer.clone(), stop))
-    } else {
-        ChildSpec::worker(name, move |stop| listener::serve_inbound(local.clone(), peer.clone(), stop))
-    };
-    child.passive_children(passive_children)
 }

@@ -2,13 +2,13 @@
 //! here, and removes those that have left.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, fan_out::PendingReply},
     error::{Error, RangeFailure, RangeFailureKind},
     limits::PLACEMENT_PAUSE,
     link::node_query::NodeQuery,
     local::rows::Placed,
     node_name::NodeName,
-    replicas::Replicas,
+    replicas::{Replicas, THIS_NODE_IS_REMOVED},
     routing::placement::{PlacedRow, PlacementTable, TableChange},
 };
 use otp::Stop;
@@ -24,6 +24,9 @@ impl Cluster {
     /// is used.
     pub async fn place(&self, buckets: &str, nodes: Vec<NodeName>) -> Result<(), Error> {
         let before = self.find_row(buckets)?;
+        if nodes.iter().any(|node| self.peer_index(node).is_err()) {
+            self.learn_nodes().await?;
+        }
         for node in nodes.iter().filter(|node| !before.has(node)) {
             let peer = self.peer_index(node)?;
             self.query_node(peer, &NodeQuery::MayHaveReplicas).done().await?;
@@ -50,7 +53,9 @@ impl Cluster {
             let reason = status.cannot_write.as_ref()?;
             Some(format!("range {} takes no writes: {reason}", status.span))
         });
-        let mut problems: Vec<_> = self.local.stopped_ranges().into_iter().chain(read_only).collect();
+        let removed = self.local.is_removed().then(|| THIS_NODE_IS_REMOVED.to_owned());
+        let problems = self.local.stopped_ranges().into_iter().chain(read_only);
+        let mut problems: Vec<_> = removed.into_iter().chain(problems).collect();
         problems.extend(self.local.log_failure());
         for node in self.nodes().into_iter().filter(|node| !node.up) {
             problems.push(format!("node {} is down: {}", node.name, node.reason.unwrap_or_default()));
@@ -72,7 +77,7 @@ impl Cluster {
         problems
     }
 
-    fn find_row(&self, buckets: &str) -> Result<PlacedRow, Error> {
+    pub(super) fn find_row(&self, buckets: &str) -> Result<PlacedRow, Error> {
         let table = self.local.replicated.table.borrow();
         if table.rows.is_empty() {
             return Err(invalid(
@@ -115,9 +120,12 @@ impl Cluster {
 
     async fn follow_once(&self) -> Result<(), Error> {
         self.follow_table(None).await?;
+        self.ask_if_alone().await?;
         if self.meta.as_ref().is_some_and(|meta| meta.served_here().is_some()) {
             self.local.add_missing_rows().await?;
+            self.local.add_first_nodes().await?;
         }
+        self.learn_nodes().await?;
         self.learn_placements().await?;
         for row in self.local.replicated.all() {
             let Placed { row, here: Some(range) } = row.placed() else { continue };
@@ -131,26 +139,32 @@ impl Cluster {
 
     /// Asks for the newest table, and follows it.
     async fn learn_placements(&self) -> Result<(), Error> {
-        let Some(meta) = &self.meta else { return Ok(()) };
         let epoch = self.local.replicated.table.borrow().epoch;
-        let query = NodeQuery::Placements { epoch };
-        let mut learned = match self.query_leader(meta, &query).await {
-            Ok(pending) => pending.placements().await?,
-            // Who has a replica knows its leader from that; there is none for now.
-            Err(Error::Range(RangeFailure { kind: RangeFailureKind::NoLeader, .. })) => None,
-            Err(error) => return Err(error),
-        };
-        if !self.local.is_in_cluster() {
-            // The group may have moved away from the nodes that the configuration names.
-            for pending in self.query_peers(&query) {
-                learned = learned.or(pending.placements().await.unwrap_or_default());
-            }
+        let mut learned = None;
+        for pending in self.query_meta(&NodeQuery::Placements { epoch }).await? {
+            learned = learned.or(pending.placements().await.unwrap_or_default());
         }
         self.follow_table(learned).await
     }
 
+    /// Queries who knows what the meta group keeps: its leader.
+    pub(super) async fn query_meta(&self, query: &NodeQuery<'_>) -> Result<Vec<PendingReply>, Error> {
+        let Some(meta) = &self.meta else { return Ok(Vec::new()) };
+        let mut asked = match self.query_leader(meta, query).await {
+            Ok(pending) => vec![pending],
+            // Who has a replica knows its leader from that; there is none for now.
+            Err(Error::Range(RangeFailure { kind: RangeFailureKind::NoLeader, .. })) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        if !self.local.is_in_cluster() {
+            // The group may have moved away from the nodes that the configuration names.
+            asked.extend(self.query_peers(query));
+        }
+        Ok(asked)
+    }
+
     /// Makes the replicas that are to be here by the newest table, and removes those that have left.
-    async fn follow_table(&self, learned: Option<PlacementTable>) -> Result<(), Error> {
+    pub(super) async fn follow_table(&self, learned: Option<PlacementTable>) -> Result<(), Error> {
         let _following = self.following.lock().await;
         let known = &self.local.replicated.table;
         let epoch = known.borrow().epoch;
@@ -184,6 +198,6 @@ impl Cluster {
     }
 }
 
-fn invalid(problem: impl Into<Box<str>>) -> Error {
+pub(super) fn invalid(problem: impl Into<Box<str>>) -> Error {
     Error::Range(RangeFailure::new(RangeFailureKind::Invalid, problem))
 }

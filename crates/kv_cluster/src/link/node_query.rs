@@ -2,8 +2,12 @@
 
 use crate::{
     error::RangeFailure,
+    limits::{NODES_VERSION, OLDEST_LINK_VERSION},
     node_name::NodeName,
-    routing::placement::{PlacementTable, TableChange},
+    routing::{
+        nodes::{NodeChange, NodeTable},
+        placement::{PlacementTable, TableChange},
+    },
 };
 use kv::{Database, NamePage, ScanFilter, StoreStats, TopicKind, TopicPage};
 use serde::{Deserialize, Serialize};
@@ -86,6 +90,13 @@ pub(crate) enum NodeQuery<'a> {
         #[serde(borrow, with = "serde_bytes")]
         range: Option<&'a [u8]>,
     },
+    /// The nodes of the cluster, as the leader of the meta group has them, if that is newer than this epoch.
+    Nodes { epoch: u64 },
+    /// Adds a node, or removes one. The node is to be the leader of the meta group.
+    ChangeNodes { change: NodeChange },
+    /// Notifies a node of those that the cluster has. If it is none of them any more, nobody links with it to
+    /// say so later.
+    LearnNodes { table: NodeTable },
 }
 
 impl NodeQuery<'_> {
@@ -100,6 +111,16 @@ impl NodeQuery<'_> {
         }
     }
 
+    /// The first version of the link protocol that has it.
+    pub(crate) fn version(&self) -> u8 {
+        match self {
+            NodeQuery::Nodes { .. } | NodeQuery::ChangeNodes { .. } | NodeQuery::LearnNodes { .. } => {
+                NODES_VERSION
+            }
+            _ => OLDEST_LINK_VERSION,
+        }
+    }
+
     /// Whether it changes nothing, so that a lost reply does no harm.
     pub(crate) fn is_read(&self) -> bool {
         !matches!(
@@ -108,6 +129,7 @@ impl NodeQuery<'_> {
                 | NodeQuery::Publish { .. }
                 | NodeQuery::ChangePlacements { .. }
                 | NodeQuery::HandOver { .. }
+                | NodeQuery::ChangeNodes { .. }
         )
     }
 }
@@ -139,6 +161,8 @@ pub(crate) enum NodeReply {
     Failed(RangeFailure),
     /// The table of the meta group.
     Placements(PlacementTable),
+    /// The nodes of the cluster.
+    Nodes(NodeTable),
 }
 
 /// A bucket's name, and the number of buckets it was chosen from.
@@ -203,6 +227,15 @@ impl NodeReply {
         match self {
             NodeReply::Done => Some(None),
             NodeReply::Placements(table) => Some(Some(table)),
+            _ => None,
+        }
+    }
+
+    /// Reads the reply to [`NodeQuery::Nodes`].
+    pub(crate) fn into_nodes(self) -> Option<Option<NodeTable>> {
+        match self {
+            NodeReply::Done => Some(None),
+            NodeReply::Nodes(table) => Some(Some(table)),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
-//! The meta group on this node: a range without buckets whose store keeps the table of placements. Its leader
-//! changes the table, one change at a time; each node saves the newest that it has learned, and begins with
-//! that.
+//! The meta group on this node: a range without buckets whose store keeps the table of placements, and that
+//! of nodes. Its leader changes them, one change at a time; each node saves the newest that it has learned,
+//! and begins with that.
 
 use super::LocalNode;
 use crate::{
@@ -12,13 +12,14 @@ use crate::{
     },
     node_name::NodeName,
     routing::{
-        Routes,
+        nodes::NodeChange,
         placement::{PlacedRow, PlacementTable, TableChange},
     },
 };
 use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
-use kv_raft::{ProposalOutcome, Range, RangeReply, Ranges};
-use std::{ops::ControlFlow::Continue, path::Path, sync::Arc};
+use kv_raft::{ProposalOutcome, Range, RangeReply};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{ops::ControlFlow::Continue, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The bucket of the meta group, and its key that has the table.
@@ -27,28 +28,17 @@ const TABLE: &[u8] = b"table";
 /// Who watches that bucket while it is changed.
 const WATCHER: Watcher = Watcher { link: 0, connection: u64::MAX };
 
-/// The table with which a node begins: that which it has saved, with the rows that only its configuration
-/// has, in the order of their names.
-pub(crate) fn first_table(data_dir: Option<&Path>, routes: &Routes) -> Result<PlacementTable, Error> {
-    let configured = PlacementTable::of(routes).unwrap_or_default();
-    let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
-    let saved = data_dir.map(Ranges::read_table).transpose().map_err(|error| failed(&error))?.flatten();
-    let Some(saved) = saved else { return Ok(configured) };
-    let mut table = decode(&saved).map_err(|error| failed(&error))?;
-    if let [.., lost] = &table.missing_in(&configured)[..] {
-        return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
-    }
-    table.rows.extend(configured.missing_in(&table));
-    table.sort();
-    Ok(table)
-}
-
-fn decode(bytes: &[u8]) -> Result<PlacementTable, RangeFailure> {
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RangeFailure> {
     let unreadable = |error: ProtocolError| {
-        let message = format!("the table of placements cannot be read: {}", error.0);
+        let message = format!("the table of the cluster cannot be read: {}", error.0);
         RangeFailure::new(RangeFailureKind::Stopped, message)
     };
     codec::decode_whole::<_, TABLE_BYTES>(bytes).map_err(unreadable)
+}
+
+/// What cannot be done, and would be wrong at any other node, too.
+pub(super) fn invalid(problem: impl Into<Box<str>>) -> RangeFailure {
+    RangeFailure::new(RangeFailureKind::Invalid, problem)
 }
 
 impl LocalNode {
@@ -67,10 +57,15 @@ impl LocalNode {
     }
 
     /// The table, if this node leads the meta group; `None` if there is none yet.
-    fn kept_table(&self) -> Result<Option<PlacementTable>, RangeFailure> {
+    pub(super) fn kept_table(&self) -> Result<Option<PlacementTable>, RangeFailure> {
+        self.kept(TABLE)
+    }
+
+    /// What the meta group keeps under a key, if this node leads it.
+    pub(super) fn kept<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, RangeFailure> {
         let range = self.led_meta()?;
         let mut kept = None;
-        range.store().read(&[Request::new(BUCKET, Op::Get { key: TABLE })], range.clock(now_ms()), |reply| {
+        range.store().read(&[Request::new(BUCKET, Op::Get { key })], range.clock(now_ms()), |reply| {
             if let Reply::Value(value) = reply {
                 kept = Some(decode(value));
             }
@@ -102,39 +97,74 @@ impl LocalNode {
     }
 
     /// The rows that this node knows, and the table has not: those of its configuration.
-    fn missing_rows(&self, kept: &PlacementTable) -> Vec<PlacedRow> {
+    pub(super) fn missing_rows(&self, kept: &PlacementTable) -> Vec<PlacedRow> {
         self.replicated.table.borrow().missing_in(kept)
     }
 
     /// As the leader of the meta group, changes the table, unless that cannot be. Rows that it has not yet
     /// are added in any case.
     pub(crate) async fn change_table(&self, change: Option<&TableChange>) -> Result<(), RangeFailure> {
-        let _changing = self.replicated.changing.lock().await;
-        let range = self.led_meta()?;
-        let request = |op| [Request::new(BUCKET, op)];
-        let (_, ticket) = range.propose(&request(Op::Watch { watcher: WATCHER }))?;
-        let Some(RangeReply::Reply(Reply::Number(version))) = ticket.await?.next_reply() else {
-            return Err(RangeFailure::new(
-                RangeFailureKind::Behind,
-                "the table cannot be watched; try again",
-            ));
-        };
-        let kept = self.kept_table()?.unwrap_or_default();
-        let invalid = |problem: String| RangeFailure::new(RangeFailureKind::Invalid, problem);
-        let mut next = kept.clone();
-        next.rows.extend(self.missing_rows(&kept));
-        if let Some(change) = change {
-            next.change(change).map_err(invalid)?;
-        }
-        if next != kept {
+        let next = |kept: Option<PlacementTable>| {
+            let kept = kept.unwrap_or_default();
+            let mut next = kept.clone();
+            next.rows.extend(self.missing_rows(&kept));
+            if let Some(change) = change {
+                self.check_change(change)?;
+                next.change(change).map_err(invalid)?;
+            }
+            if next == kept {
+                return Ok(None);
+            }
             next.epoch += 1;
             if next.cluster == 0 {
                 // It must not be that of another one.
                 next.cluster = getrandom::u64().map_or(now_ms(), |random| random | 1);
             }
+            Ok(Some(next))
+        };
+        if let Some(changed) = self.change_kept(TABLE, next).await? {
+            tracing::info!(epoch = changed.epoch, ?change, "the placement of replicas has changed");
+        }
+        Ok(())
+    }
+
+    /// Fails if a change gives replicas to what is no node of the cluster.
+    fn check_change(&self, change: &TableChange) -> Result<(), RangeFailure> {
+        let TableChange::Place { nodes, .. } = change else { return Ok(()) };
+        let Some(known) = self.kept_nodes()? else { return Ok(()) };
+        match nodes.iter().find(|node| !known.has(node)) {
+            Some(node) => Err(invalid(format!(
+                "node {node} is not one of the cluster, which has {}: `add-node {node} HOST:PORT` adds it",
+                known.names()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// As the leader of the meta group, changes what it keeps under a key to what `next` makes of it; not at
+    /// all if that is `None`. Returns what is kept from now on, if that is something else.
+    pub(super) async fn change_kept<T: DeserializeOwned + Serialize>(
+        &self,
+        key: &[u8],
+        next: impl FnOnce(Option<T>) -> Result<Option<T>, RangeFailure>,
+    ) -> Result<Option<T>, RangeFailure> {
+        let _changing = self.replicated.changing.lock().await;
+        let range = self.led_meta()?;
+        let request = |op| [Request::new(BUCKET, op)];
+        let (_, ticket) = range.propose(&request(Op::Watch { watcher: WATCHER }))?;
+        // A watch changes nothing, so whoever leads now may be asked if it was lost.
+        let watched = ticket.await.map_err(|error| RangeFailure::from(error).of_read());
+        let Some(RangeReply::Reply(Reply::Number(version))) = watched?.next_reply() else {
+            return Err(RangeFailure::new(
+                RangeFailureKind::Behind,
+                "the table cannot be watched; try again",
+            ));
+        };
+        let next = next(self.kept(key)?)?;
+        if let Some(next) = &next {
             let mut value = Vec::new();
-            codec::encode(&mut value, &next);
-            let put = Op::Put { key: TABLE, value: &value };
+            codec::encode(&mut value, next);
+            let put = Op::Put { key, value: &value };
             let requests = [Op::Create, put].map(|op| Request::new(BUCKET, op));
             let watched = (FullName::new(BUCKET), version.cast_unsigned());
             let replies = range.transact(&[watched], &requests)?.await?;
@@ -142,10 +172,9 @@ impl LocalNode {
                 let message = "the table was changed by another node meanwhile; try again";
                 return Err(RangeFailure::new(RangeFailureKind::Behind, message));
             }
-            tracing::info!(epoch = next.epoch, ?change, "the placement of replicas has changed");
         }
         drop(range.propose(&request(Op::Unwatch { watcher: WATCHER })));
-        Ok(())
+        Ok(next)
     }
 
     /// As the leader of the meta group, adds the rows that the table has not, and this node knows: those of
@@ -185,7 +214,6 @@ impl LocalNode {
     /// As the leader of a range with replicas, or of the meta group, has another node lead it.
     async fn hand_over_range(&self, range: Option<&[u8]>, to: &NodeName) -> Result<(), RangeFailure> {
         let (row, range) = self.led_row(range)?;
-        let invalid = |problem| RangeFailure::new(RangeFailureKind::Invalid, problem);
         if *to == self.name {
             return Ok(());
         }
@@ -260,6 +288,7 @@ pub(crate) fn reply_later(
         local.clone(),
         match query {
             NodeQuery::ChangePlacements { change } => Later::Change(change.clone()),
+            NodeQuery::ChangeNodes { change } => Later::ChangeNodes(change.clone()),
             NodeQuery::HandOver { range, to } => Later::HandOver(range.map(Box::from), to.clone()),
             _ => return None,
         },
@@ -267,6 +296,7 @@ pub(crate) fn reply_later(
     Some(async move {
         let done = match query {
             Later::Change(change) => local.change_table(Some(&change)).await,
+            Later::ChangeNodes(change) => local.change_nodes(Some(&change)).await,
             Later::HandOver(range, to) => local.hand_over_range(range.as_deref(), &to).await,
         };
         done.map_or_else(NodeReply::Failed, |()| NodeReply::Done)
@@ -275,5 +305,6 @@ pub(crate) fn reply_later(
 
 enum Later {
     Change(TableChange),
+    ChangeNodes(NodeChange),
     HandOver(Option<Box<[u8]>>, NodeName),
 }

@@ -76,6 +76,7 @@ impl Peer {
 
     /// Sends a query to the peer as a whole.
     pub(crate) fn query(self: &Arc<Self>, query: &NodeQuery<'_>) -> Result<PendingNodeReply, Error> {
+        self.check_version(query.version())?;
         let reply = self.with_link(|link| link.query(query))?;
         Ok(PendingNodeReply { peer: self.clone(), is_read: query.is_read(), reply })
     }

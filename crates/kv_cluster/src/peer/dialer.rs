@@ -1,13 +1,16 @@
 //! Keeps the link up to a peer that this node dials: it retries forever, with growing pauses.
 
 use crate::{
+    cookie::Cookie,
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
-    local::LocalNode,
+    local::{LocalNode, membership::Membership},
+    node_name::NodeName,
     peer::{
         AuthenticatedSocket, Peer,
         backoff::Backoff,
         handshake::{self, HandshakeError, Identity},
         link_task,
+        versions::Versions,
     },
 };
 use otp::Stop;
@@ -21,11 +24,11 @@ use tracing::{debug, warn};
 
 /// Why a peer could not be dialed.
 #[derive(Debug, thiserror::Error)]
-enum DialError {
+pub(crate) enum DialError {
     #[error("cannot reach {address}: {reason}")]
-    Unreachable { address: String, reason: String },
+    Unreachable { address: Arc<str>, reason: String },
     #[error("cannot link with {address}: {error}")]
-    Handshake { address: String, error: HandshakeError },
+    Handshake { address: Arc<str>, error: HandshakeError },
 }
 
 /// Dials until this node stops.
@@ -33,7 +36,9 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
     let mut backoff = Backoff::default();
     loop {
         peer.record_dial();
-        let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer)).await else { return Ok(()) };
+        let Some(dialed) = stop.run_until_cancelled(dial(&local, &peer, Versions::OWN)).await else {
+            return Ok(());
+        };
         let longest = match dialed {
             Ok(socket) => {
                 let since = Instant::now();
@@ -53,24 +58,61 @@ pub(crate) async fn run(local: Arc<LocalNode>, peer: Arc<Peer>, stop: Stop) -> R
     }
 }
 
-async fn dial(local: &LocalNode, peer: &Peer) -> Result<AuthenticatedSocket, DialError> {
-    let unreachable = |reason| DialError::Unreachable { address: peer.address().into(), reason };
-    let connected = timeout(DIAL_TIMEOUT, connect(peer.address())).await;
+/// Dials once, or again if the peer is older and these versions have its newest one.
+pub(crate) async fn dial(
+    local: &LocalNode,
+    peer: &Peer,
+    versions: Versions,
+) -> Result<AuthenticatedSocket, DialError> {
+    match dial_once(local, peer, versions).await {
+        Err(DialError::Handshake { error: HandshakeError::Version { theirs, .. }, .. })
+            if versions.has(theirs) =>
+        {
+            dial_once(local, peer, versions.up_to(theirs)).await
+        }
+        dialed => dialed,
+    }
+}
+
+/// Dials with the newest of these versions.
+async fn dial_once(
+    local: &LocalNode,
+    peer: &Peer,
+    versions: Versions,
+) -> Result<AuthenticatedSocket, DialError> {
+    let address = peer.address();
+    let unreachable = |reason| DialError::Unreachable { address: address.clone(), reason };
+    let connected = timeout(DIAL_TIMEOUT, connect(&address)).await;
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
     };
-    let handshake = handshake::dial(&mut stream, Identity::of(local), peer.name());
+    let handshake = handshake::dial(&mut stream, versions, Identity::of(local), peer.name());
     let error = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(Ok(routes)) => return Ok(AuthenticatedSocket { stream, routes }),
+        Ok(Ok(routes)) => return Ok(AuthenticatedSocket { stream, routes, version: versions.newest }),
         // Silence is not a refusal: a proxy, or a node that hangs, accepts connections too.
         Ok(Err(HandshakeError::Io(error))) => return Err(unreachable(error.to_string())),
         Err(_) => return Err(unreachable("timed out".into())),
         Ok(Err(error)) => error,
     };
-    drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await);
-    Err(DialError::Handshake { address: peer.address().into(), error })
+    drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, versions.newest, &error)).await);
+    Err(DialError::Handshake { address, error })
+}
+
+/// Asks a node which ones its cluster has.
+pub(crate) async fn ask(
+    me: (&NodeName, &Cookie),
+    peer: &NodeName,
+    address: &str,
+) -> Result<Membership, DialError> {
+    let unreachable = |reason: String| DialError::Unreachable { address: address.into(), reason };
+    let asked = async {
+        let mut stream = connect(address).await.map_err(|error| unreachable(error.to_string()))?;
+        let asked = handshake::ask(&mut stream, Versions::OWN, me, peer).await;
+        asked.map_err(|error| DialError::Handshake { address: address.into(), error })
+    };
+    timeout(DIAL_TIMEOUT, asked).await.unwrap_or_else(|_| Err(unreachable("timed out".into())))
 }
 
 /// Connects in a task of its own: tokio looks up names on a thread, and panics if the system has none left.

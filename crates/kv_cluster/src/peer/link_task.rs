@@ -26,19 +26,19 @@ use tracing::{debug, warn};
 
 /// Runs the link over this socket until it closes. Until then the peer is up.
 pub(crate) async fn run(socket: AuthenticatedSocket, peer: &Peer, local: &Arc<LocalNode>, stop: &Stop) {
-    let AuthenticatedSocket { mut stream, routes } = socket;
+    let AuthenticatedSocket { mut stream, routes, version } = socket;
     // Before the link is up: no request passes it that only one of the two nodes refuses.
     let cluster = local.replicated.table.borrow().cluster;
     if routes.cluster > 0 && cluster == 0 {
         local.join_cluster();
     }
     let agreement = Agreement::of(cluster, routes.cluster);
-    let disputed = local.table.dispute(peer.name(), &routes.routes, agreement);
+    let disputed = local.table.dispute(peer.index(), &routes.routes, agreement);
     let link = Arc::new(Link::new(peer.name().clone()));
     let mut task = LinkTask::new(local.clone(), link.clone());
-    let guard = peer.mark_up(link);
+    let guard = peer.mark_up(link, version);
     if disputed.is_some() {
-        let names = local.table.disputed_names(peer.name()).unwrap_or_default();
+        let names = local.table.disputed_names(peer.index()).unwrap_or_default();
         if agreement == Agreement::Different {
             warn!(
                 node = %peer.name(),

@@ -6,9 +6,11 @@ use crate::{
     local::LocalNode,
     node_name::NodeName,
     peer::{
-        AuthenticatedSocket, Peer, PeerList,
-        handshake::{self, AnnouncedRoutes, HandshakeError, Identity, Rejection},
+        AuthenticatedSocket, Peer,
+        handshake::{self, AnnouncedRoutes, HandshakeError, Hello, Identity, Rejection},
         link_task,
+        list::PeerList,
+        versions::Versions,
     },
 };
 use otp::{AcceptErrors, LogLimiter, Stop, TaskSupervisor};
@@ -66,7 +68,8 @@ impl Default for Refusals {
     }
 }
 
-/// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it.
+/// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it, unless
+/// that only asks.
 async fn handshake_inbound(
     mut stream: TcpStream,
     from: SocketAddr,
@@ -74,24 +77,29 @@ async fn handshake_inbound(
     peers: &PeerList,
     refusals: &Refusals,
 ) {
-    let mut claimed_name = None;
-    let authenticated =
-        timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut claimed_name)).await;
+    let mut hello = None;
+    let authenticated = timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut hello)).await;
     let error = match authenticated {
-        Ok(Ok((peer, routes))) => return peer.offer_socket(AuthenticatedSocket { stream, routes }),
+        Ok(Ok(Some((peer, routes, version)))) => {
+            return peer.offer_socket(AuthenticatedSocket { stream, routes, version });
+        }
+        Ok(Ok(None)) => return,
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
-    let peer = claimed_name.as_ref().and_then(|name| peers.iter().find(|peer| peer.name() == name));
+    let claimed_name = hello.as_ref().map(|hello| &hello.from);
+    let peer = claimed_name.and_then(|name| peers.find(name.as_str()));
     if let Some(peer) = peer {
         peer.record_refusal(from, &error);
     }
     let limiter = if peer.is_some() { &refusals.of_peers } else { &refusals.of_strangers };
     if limiter.admit() {
-        let claimed_name = claimed_name.as_ref().map(NodeName::as_str);
+        let claimed_name = claimed_name.map(NodeName::as_str);
         warn!(%from, claimed_name, %error, "link refused");
     }
-    if let Ok(Err(error)) = timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, &error)).await {
+    let version = hello.map_or(Versions::OWN.newest, |hello| hello.version);
+    let refused = timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, version, &error)).await;
+    if let Ok(Err(error)) = refused {
         debug!(%from, %error, "cannot send the refusal");
     }
 }
@@ -100,18 +108,21 @@ async fn authenticate<'a>(
     stream: &mut TcpStream,
     local: &LocalNode,
     peers: &'a PeerList,
-    claimed_name: &mut Option<NodeName>,
-) -> Result<(&'a Peer, AnnouncedRoutes), HandshakeError> {
-    let hello = handshake::receive_hello(stream).await?;
-    let name = claimed_name.insert(hello.from.clone());
-    let Some(peer) = peers.iter().find(|peer| peer.name() == name) else {
+    hello: &mut Option<Hello>,
+) -> Result<Option<(&'a Peer, AnnouncedRoutes, u8)>, HandshakeError> {
+    let hello = hello.insert(handshake::receive_hello(stream, Versions::OWN).await?);
+    if hello.joins {
+        handshake::reply(stream, hello, local).await?;
+        return Ok(None);
+    }
+    let Some(peer) = peers.find(hello.from.as_str()) else {
         return Err(HandshakeError::Refused(Rejection::UnknownNode));
     };
     if peer.is_dialed() {
         return Err(HandshakeError::Refused(Rejection::WrongDirection));
     }
-    let routes = handshake::accept(stream, &hello, Identity::of(local)).await?;
-    Ok((peer, routes))
+    let routes = handshake::accept(stream, hello, Identity::of(local)).await?;
+    Ok(Some((peer, routes, hello.version)))
 }
 
 /// Runs the link to a peer that dials this node. A newer socket replaces the older one, which may be

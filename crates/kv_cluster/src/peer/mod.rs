@@ -5,19 +5,24 @@ pub(crate) mod calls;
 pub(crate) mod dialer;
 pub(crate) mod handshake;
 mod link_task;
+pub(crate) mod list;
 pub(crate) mod listener;
+pub(crate) mod versions;
 
 use crate::{
-    error::LinkClosed,
+    error::{Error, LinkClosed},
     events::{NodeEvent, NodeStatus},
-    limits::CONNECT_WAIT,
+    limits::{CONNECT_WAIT, LINK_VERSION},
     link::Link,
     node_name::NodeName,
     peer::handshake::{AnnouncedRoutes, HandshakeError},
 };
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 use tokio::{
     net::TcpStream,
@@ -26,15 +31,19 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-/// The other nodes.
-pub(crate) type PeerList = Arc<[Arc<Peer>]>;
+/// Why there is no link to a node before the first one, and after the last one.
+const NOT_CONNECTED: &str = "not connected yet";
+const REMOVED: &str = "it was removed from the cluster";
 
 /// Another node of the cluster.
 #[derive(Debug)]
 pub struct Peer {
+    /// Its place in the list.
+    index: usize,
     name: NodeName,
-    address: String,
     is_dialed: bool,
+    /// Whether it is a node of the cluster no more.
+    is_removed: AtomicBool,
     state: watch::Sender<State>,
     /// The newest socket on which the peer has authenticated to our listener.
     accepted: Mutex<Option<AuthenticatedSocket>>,
@@ -48,11 +57,16 @@ pub struct Peer {
 pub(crate) struct AuthenticatedSocket {
     pub(crate) stream: TcpStream,
     pub(crate) routes: AnnouncedRoutes,
+    /// The version of the link protocol that both speak on it.
+    pub(crate) version: u8,
 }
 
 #[derive(Debug)]
 struct State {
+    address: Arc<str>,
     link: Option<Arc<Link>>,
+    /// The version of the link protocol on that link.
+    version: u8,
     /// Why there is no link.
     down_reason: Arc<str>,
     /// The number of dials so far.
@@ -65,17 +79,26 @@ impl Peer {
     /// A peer without a link. Of two nodes the one with the lower name dials, so there is never more than one
     /// link between them.
     pub(crate) fn new(
+        index: usize,
         name: NodeName,
-        address: String,
+        address: &str,
         local_name: &NodeName,
         events: broadcast::Sender<NodeEvent>,
     ) -> Peer {
-        let down_reason = "not connected yet".into();
+        let (address, down_reason) = (address.into(), NOT_CONNECTED.into());
         Peer {
+            index,
             is_dialed: *local_name < name,
+            is_removed: AtomicBool::new(false),
             name,
-            address,
-            state: watch::Sender::new(State { link: None, down_reason, dials: 0, failed_dial: 0 }),
+            state: watch::Sender::new(State {
+                address,
+                link: None,
+                version: LINK_VERSION,
+                down_reason,
+                dials: 0,
+                failed_dial: 0,
+            }),
             accepted: Mutex::default(),
             accepted_notify: Notify::new(),
             redial: Notify::new(),
@@ -100,7 +123,7 @@ impl Peer {
         let reason = (!up).then(|| state.down_reason.clone());
         NodeStatus {
             name: self.name.clone(),
-            address: self.address.clone(),
+            address: state.address.to_string(),
             up,
             reason,
             disputed_names: None,
@@ -112,8 +135,45 @@ impl Peer {
         self.is_dialed
     }
 
-    pub(crate) fn address(&self) -> &str {
-        &self.address
+    /// Its place in the list of all peers.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Fails if it is of a release that does not know what came with this version of the link protocol.
+    pub(crate) fn check_version(&self, version: u8) -> Result<(), Error> {
+        match self.state.borrow().version < version {
+            true => Err(Error::OlderRelease { node: self.name.shared() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Where it accepts links.
+    pub(crate) fn address(&self) -> Arc<str> {
+        self.state.borrow().address.clone()
+    }
+
+    /// Whether it is a node of the cluster no more.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.is_removed.load(Relaxed)
+    }
+
+    /// It is a node of the cluster, at this address.
+    pub(crate) fn admit(&self, address: &str) {
+        let was_removed = self.is_removed.swap(false, Relaxed);
+        self.state.send_modify(|state| {
+            state.address = address.into();
+            if was_removed {
+                state.down_reason = NOT_CONNECTED.into();
+            }
+        });
+        self.redial.notify_one();
+    }
+
+    /// It is a node of the cluster no more.
+    pub(crate) fn remove(&self) {
+        self.is_removed.swap(true, Relaxed);
+        self.state.send_modify(|state| state.down_reason = REMOVED.into());
     }
 
     /// Requests a dial without delay, and waits until the peer is up or the dial has failed.
@@ -175,9 +235,9 @@ impl Peer {
     }
 
     /// Marks the peer as up until the guard is dropped.
-    pub(crate) fn mark_up(&self, link: Arc<Link>) -> LinkUpGuard<'_> {
-        self.state.send_modify(|state| state.link = Some(link.clone()));
-        info!(node = %self.name, "node up");
+    pub(crate) fn mark_up(&self, link: Arc<Link>, version: u8) -> LinkUpGuard<'_> {
+        self.state.send_modify(|state| (state.link, state.version) = (Some(link.clone()), version));
+        info!(node = %self.name, link_version = version, "node up");
         // Fails if there is no receiver, which is fine.
         drop(self.events.send(NodeEvent::Up(self.name.clone())));
         LinkUpGuard { peer: self, link, reason: None, is_expected: false }
@@ -209,8 +269,10 @@ impl Drop for LinkUpGuard<'_> {
             false => "its link was replaced".into(),
         });
         self.peer.state.send_modify(|state| {
-            state.link = None;
-            state.down_reason = reason.clone();
+            (state.link, state.version) = (None, LINK_VERSION);
+            if !self.peer.is_removed() {
+                state.down_reason = reason.clone();
+            }
         });
         self.link.close();
         if self.is_expected {
@@ -225,18 +287,17 @@ impl Drop for LinkUpGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
     use kv::{Op, Request};
 
     #[tokio::test]
     async fn a_crash_of_a_link_ends_its_calls_and_is_the_reason_of_the_event() {
         let (bar, foo): (NodeName, NodeName) = ("bar@host".parse().unwrap(), "foo@host".parse().unwrap());
         let (sender, mut events) = broadcast::channel(2);
-        let peer = Arc::new(Peer::new(bar.clone(), "nowhere".into(), &foo, sender));
+        let peer = Arc::new(Peer::new(0, bar.clone(), "nowhere", &foo, sender));
         let (crashing, crash) = (peer.clone(), Arc::new(Notify::new()));
         let requested = crash.clone();
         let task = tokio::spawn(async move {
-            let _guard = crashing.mark_up(Arc::new(Link::new(crashing.name().clone())));
+            let _guard = crashing.mark_up(Arc::new(Link::new(crashing.name().clone())), LINK_VERSION);
             requested.notified().await;
             panic!("requested by the test");
         });

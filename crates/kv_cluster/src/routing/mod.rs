@@ -1,8 +1,10 @@
 //! The routes: which node owns a bucket. `table` answers it for requests.
 
+pub(crate) mod nodes;
 pub(crate) mod placement;
 mod range;
 pub(crate) mod table;
+pub(crate) mod whole;
 
 use crate::{
     error::{RouteError, escape_name},

@@ -46,6 +46,7 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct RoutingTable {
     routes: Routes,
+    /// The nodes that were known when it was made; some may have been added since.
     peers: Box<[NodeName]>,
     /// The owner of each span of the routes.
     owners: Box<[Destination]>,
@@ -165,15 +166,14 @@ impl RoutingTable {
         }
     }
 
-    /// Refuses the names on whose owner the routes of a linked peer differ, until the guard is dropped.
-    /// `None` if there are none. See [`Routes::differences`].
+    /// Refuses the names on whose owner the routes of the linked peer of this index differ, until the guard
+    /// is dropped. `None` if there are none. See [`Routes::differences`].
     pub(crate) fn dispute(
         &self,
-        peer: &NodeName,
+        peer: usize,
         routes: &Routes,
         agreement: Agreement,
     ) -> Option<DisputeGuard<'_>> {
-        let peer = self.peers.iter().position(|known| known == peer)?;
         let ranges = self.routes.differences(routes, agreement);
         if ranges.is_empty() {
             return None;
@@ -183,9 +183,9 @@ impl RoutingTable {
     }
 
     /// A description of the names that this node and the peer dispute.
-    pub(crate) fn disputed_names(&self, peer: &NodeName) -> Option<String> {
+    pub(crate) fn disputed_names(&self, peer: usize) -> Option<String> {
         let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
-        let dispute = disputes.iter().find(|dispute| self.peers[dispute.peer] == *peer)?;
+        let dispute = disputes.iter().find(|dispute| dispute.peer == peer)?;
         let shown: Vec<_> = dispute.ranges.iter().take(DIFFERENCES_SHOWN).map(NameRange::to_string).collect();
         let more = match dispute.ranges.len() - shown.len() {
             0 => String::new(),

@@ -1,7 +1,7 @@
 //! Replies to queries to this node as a whole, from peers and from this node itself.
 
 use crate::{
-    error::RangeFailure,
+    error::{RangeFailure, RangeFailureKind},
     limits::{FRAME_BYTES, TREE_CHILDREN},
     link::{
         codec::Message,
@@ -51,8 +51,15 @@ fn try_reply(local: &LocalNode, query: &NodeQuery<'_>) -> Result<NodeReply, Rang
         NodeQuery::Stats { range: None } => NodeReply::Stats(Box::new(local.stats_of(Scope::Own))),
         NodeQuery::Stats { range } => NodeReply::Stats(Box::new(local.stats_of(local.served_scope(*range)?))),
         NodeQuery::Flush { .. } | NodeQuery::Publish { .. } => unreachable!("they go on step by step"),
-        NodeQuery::ChangePlacements { .. } | NodeQuery::HandOver { .. } => unreachable!("they take a while"),
+        NodeQuery::ChangePlacements { .. } | NodeQuery::ChangeNodes { .. } | NodeQuery::HandOver { .. } => {
+            unreachable!("they take a while")
+        }
         NodeQuery::Placements { epoch } => local.placements_since(*epoch)?,
+        NodeQuery::Nodes { epoch } => local.nodes_since(*epoch)?,
+        NodeQuery::LearnNodes { table } => match local.learn_nodes(table.clone()) {
+            Ok(()) => NodeReply::Done,
+            Err(error) => return Err(RangeFailure::new(RangeFailureKind::Invalid, error.to_string())),
+        },
         NodeQuery::MayHaveReplicas => local.may_have_replicas(),
         NodeQuery::MissingReplicas { range } => local.missing_replicas(*range)?,
         NodeQuery::Topics { kind, after, pattern } => {

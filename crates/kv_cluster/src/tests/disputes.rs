@@ -75,6 +75,7 @@ async fn routes_that_are_not_in_order_get_no_link() {
     let unordered = routes(&[row("a..m", "foo"), row("n..z", "bar")]).reversed();
     let me = Identity { name: &bar, cookie: &cookie, routes: &unordered, cluster: 0 };
     let mut stream = TcpStream::connect(foo.address()).await.unwrap();
-    let error = soon(handshake::dial(&mut stream, me, &name("foo"))).await.unwrap_err().to_string();
+    let error =
+        soon(handshake::dial(&mut stream, Versions::OWN, me, &name("foo"))).await.unwrap_err().to_string();
     assert!(error.contains("not the link protocol"), "{error}");
 }

@@ -43,11 +43,11 @@ async fn another_version_is_refused_with_this_one_named() {
 async fn a_node_with_an_unknown_or_mismatched_name_gets_no_link() {
     let foo = Node::start(foo_settings()).await;
     let cookie = Cookie::new("weknoweachother");
-    for (me, peer, reason) in [("baz", "foo", "not in the other's"), ("bar", "baz", "different name")] {
+    for (me, peer, reason) in [("baz", "foo", "not one of the other's"), ("bar", "baz", "different name")] {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (me, peer) = (name(me), name(peer));
         let me = Identity { name: &me, cookie: &cookie, routes: foo.cluster.routes(), cluster: 0 };
-        let dialed = handshake::dial(&mut stream, me, &peer);
+        let dialed = handshake::dial(&mut stream, Versions::OWN, me, &peer);
         let error = soon(dialed).await.unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }

@@ -9,10 +9,12 @@ mod hostile;
 mod keyspace;
 mod links;
 mod memory;
+mod nodes;
 mod placement;
 mod replicas;
 mod subscriptions;
 mod transactions;
+mod versions;
 
 use crate::{
     cluster::{Cluster, Owner, Settings},
@@ -33,6 +35,7 @@ use crate::{
     peer::{
         Peer,
         handshake::{self, Identity},
+        versions::Versions,
     },
     routing::{RouteRow, Routes, table::RoutingTable},
 };
@@ -77,6 +80,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
         links: LinkSettings::default(),
         store: StoreSettings::default(),
         data_dir: None,
+        joined: None,
         logs: Default::default(),
     }
 }
@@ -196,7 +200,7 @@ impl FakeBar {
         let mut stream = TcpStream::connect(foo.address()).await.unwrap();
         let (bar, cookie) = (name("bar"), Cookie::new("weknoweachother"));
         let me = Identity { name: &bar, cookie: &cookie, routes: foo.cluster.routes(), cluster: 0 };
-        handshake::dial(&mut stream, me, &name("foo")).await.unwrap();
+        handshake::dial(&mut stream, Versions::OWN, me, &name("foo")).await.unwrap();
         FakeBar { stream, input: ReadBuffer::default() }
     }
 

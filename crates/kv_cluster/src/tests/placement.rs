@@ -10,14 +10,14 @@ use std::{
 };
 
 /// The names of nodes, by their numbers.
-fn names(nodes: &[usize]) -> Vec<NodeName> {
+pub(super) fn names(nodes: &[usize]) -> Vec<NodeName> {
     nodes.iter().map(|node| name(["foo", "bar", "baz", "qux"][*node])).collect()
 }
 
 impl Nodes {
     /// Has the row have its replicas on these nodes, and waits until each node knows that these have them
     /// alone.
-    async fn place(&self, asked: usize, buckets: &str, nodes: &[usize]) {
+    pub(super) async fn place(&self, asked: usize, buckets: &str, nodes: &[usize]) {
         soon(self.node(asked).cluster.place(buckets, names(nodes))).await.unwrap();
         let mut expected = names(nodes);
         expected.sort();
@@ -34,7 +34,7 @@ impl Nodes {
     }
 
     /// Which nodes have a replica of the row.
-    async fn wait_until_only(&self, nodes: &[usize]) {
+    pub(super) async fn wait_until_only(&self, nodes: &[usize]) {
         let began = Instant::now();
         let have = || (0..4).filter(|node| !self.node(*node).cluster.local().ranges().is_empty());
         while !have().eq(nodes.iter().copied()) {

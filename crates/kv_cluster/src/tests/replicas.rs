@@ -16,6 +16,8 @@ pub(super) struct Nodes {
     directories: Vec<TempDir>,
     running: Vec<Option<Node>>,
     confirms_reads: bool,
+    /// Whether the members know the outsider from their configuration.
+    outsider_is_known: bool,
 }
 
 impl Nodes {
@@ -23,7 +25,24 @@ impl Nodes {
         Nodes::start_with(false).await
     }
 
+    /// The members alone, which do not know the outsider.
+    pub(super) async fn start_members() -> Nodes {
+        let mut nodes = Nodes { outsider_is_known: false, ..Nodes::reserve(false) };
+        for node in 0..MEMBERS.len() {
+            nodes.open(node).await;
+        }
+        nodes
+    }
+
     async fn start_with(confirms_reads: bool) -> Nodes {
+        let mut nodes = Nodes::reserve(confirms_reads);
+        for node in 0..=MEMBERS.len() {
+            nodes.open(node).await;
+        }
+        nodes
+    }
+
+    fn reserve(confirms_reads: bool) -> Nodes {
         let free = |node: &&str| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             (name(node), listener.local_addr().unwrap().to_string())
@@ -31,11 +50,12 @@ impl Nodes {
         let addresses: Vec<_> = MEMBERS.iter().chain(&[OUTSIDER]).map(free).collect();
         let directories = addresses.iter().map(|_| TempDir::new().unwrap()).collect();
         let running = addresses.iter().map(|_| None).collect();
-        let mut nodes = Nodes { addresses, directories, running, confirms_reads };
-        for node in 0..=MEMBERS.len() {
-            nodes.open(node).await;
-        }
-        nodes
+        Nodes { addresses, directories, running, confirms_reads, outsider_is_known: true }
+    }
+
+    /// Where a node has its links.
+    pub(super) fn address(&self, node: usize) -> &str {
+        &self.addresses[node].1
     }
 
     pub(super) async fn open(&mut self, node: usize) {
@@ -43,20 +63,32 @@ impl Nodes {
     }
 
     pub(super) async fn open_with(&mut self, node: usize, has_data_dir: bool) {
+        let settings = self.settings(node);
+        let data_dir = settings.data_dir.clone().filter(|_| has_data_dir);
+        self.run(node, Settings { data_dir, ..settings }).await;
+    }
+
+    /// Starts a node with these settings.
+    pub(super) async fn run(&mut self, node: usize, settings: Settings) {
+        self.running[node] = Some(Node::start(settings).await);
+    }
+
+    /// The settings of a node whose configuration names the row.
+    pub(super) fn settings(&self, node: usize) -> Settings {
         let (me, link) = self.addresses[node].clone();
         let known: Vec<_> = self.addresses.iter().map(|(name, _)| name.clone()).collect();
         let nodes = MEMBERS.map(|member| name(member).to_string()).into();
         let confirms_reads = self.confirms_reads;
+        let knows = |peer: &NodeName| self.outsider_is_known || *peer != name(OUTSIDER);
         let row = RouteRow { buckets: "..".into(), nodes, durable: true, confirms_reads };
-        let started = Node::start(Settings {
+        Settings {
             name: me.clone(),
             link: Some(link),
-            peers: self.addresses.iter().filter(|(name, _)| *name != me).cloned().collect(),
+            peers: self.addresses.iter().filter(|(peer, _)| *peer != me && knows(peer)).cloned().collect(),
             routes: Routes::new(&[row], &known).unwrap(),
-            data_dir: has_data_dir.then(|| self.directories[node].path().into()),
+            data_dir: Some(self.directories[node].path().into()),
             ..foo_settings()
-        });
-        self.running[node] = Some(started.await);
+        }
     }
 
     /// Has a node that does not run begin with an empty disk.
@@ -99,7 +131,13 @@ impl Nodes {
 
     /// Waits until each running node serves what it is asked.
     pub(super) async fn ready(&self) -> usize {
-        for node in self.running() {
+        self.ready_but(usize::MAX).await
+    }
+
+    /// The same but for one node.
+    pub(super) async fn ready_but(&self, except: usize) -> usize {
+        let running = self.running.iter().enumerate().filter(|(node, _)| *node != except);
+        for node in running.filter_map(|(_, node)| node.as_ref()) {
             while node.execute("ready", Op::Create).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

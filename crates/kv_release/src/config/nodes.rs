@@ -10,7 +10,7 @@ use super::{
     },
 };
 use crate::suggest::nearest;
-use kv_cluster::{NodeName, Routes};
+use kv_cluster::{NodeName, Routes, is_address};
 use serde::Deserialize;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
@@ -281,13 +281,7 @@ fn link_address(
 
 /// An address is `host:port`.
 fn address(merged: &mut Merged, path: &[&str], address: String, example: &str) -> Option<String> {
-    let is_host = |host: &str| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
-        !host.is_empty() && host.chars().all(allowed)
-    };
-    let valid = address.parse::<SocketAddr>().is_ok()
-        || address.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok());
-    if valid {
+    if is_address(&address) {
         return Some(address);
     }
     let name = path.last().copied().unwrap_or_default();

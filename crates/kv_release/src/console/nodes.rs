@@ -5,7 +5,7 @@ use super::{
     parse::Argument,
     value::{NodeRow, PlanRow, RouteRow, Value},
 };
-use crate::limits::TREE_CHILDREN;
+use crate::{limits::TREE_CHILDREN, suggest::nearest};
 use kv_cluster::NodeName;
 
 pub(super) fn node_name(node: &Node, _: &[Argument]) -> Result<Value, String> {
@@ -19,7 +19,8 @@ pub(super) fn connected_nodes(node: &Node, _: &[Argument]) -> Result<Value, Stri
 
 pub(super) fn nodes(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let me = node.cluster.node_name().to_string();
-    let me = NodeRow { node: me, up: true, me: true, reason: None, routes_differ: None };
+    let reason = node.cluster.is_removed().then(|| "it was removed from the cluster".to_owned());
+    let me = NodeRow { node: me, up: true, me: true, reason, routes_differ: None };
     let others = node.cluster.nodes().into_iter().map(|row| NodeRow {
         node: row.name.to_string(),
         up: row.up,
@@ -52,7 +53,10 @@ fn why_down(node: &Node, name: &NodeName) -> String {
     let nodes = node.cluster.nodes();
     match nodes.into_iter().find(|row| row.name == *name) {
         Some(row) => row.reason.map_or_else(|| "not connected yet".to_owned(), |reason| reason.to_string()),
-        None => format!("the configuration has no node {name}; add [nodes.{:?}]", name.as_str()),
+        None if node.cluster.placements().is_empty() => {
+            format!("the configuration has no node {name}; add [nodes.{:?}]", name.as_str())
+        }
+        None => format!("the cluster has no node {name}; `add-node {name} HOST:PORT` adds it"),
     }
 }
 
@@ -82,6 +86,30 @@ pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
         }
     };
     Ok(Value::Routes(rows.map(row).collect()))
+}
+
+/// Has a node be one of the cluster.
+pub(super) async fn add(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    let (added, link) = (name(&arguments[0])?, utf8(&arguments[1], "an address")?);
+    let is_there = node.cluster.add_node(&added, link).await.map_err(|error| error.to_string())?;
+    Ok(Value::Text(match is_there {
+        true => format!("{added} is a node of the cluster already, at {link}"),
+        false => format!("{added} is a node of the cluster: start it, and give it copies with `replicas`"),
+    }))
+}
+
+/// Has a node be none of the cluster any more.
+pub(super) async fn remove(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    let removed = name(&arguments[0])?;
+    let known: Vec<_> = node.cluster.nodes().into_iter().map(|row| row.name).collect();
+    if removed != *node.cluster.node_name()
+        && !known.contains(&removed)
+        && let Some(similar) = nearest(removed.as_str(), known.iter().map(NodeName::as_str))
+    {
+        return Err(format!("there is no node {removed}; did you mean {similar}?"));
+    }
+    node.cluster.remove_node(&removed).await.map_err(|error| error.to_string())?;
+    Ok(Value::Text(format!("{removed} is no node of the cluster any more: stop it, and wipe its data_dir")))
 }
 
 /// Whether all is well; the error says what is not.
@@ -116,7 +144,11 @@ pub(super) async fn leader(node: &Node, arguments: &[Argument]) -> Result<Value,
 }
 
 fn row_name(argument: &Argument) -> Result<&str, String> {
-    std::str::from_utf8(&argument.bytes).map_err(|_| "a row is UTF-8, as [[routes]] write it".to_owned())
+    utf8(argument, "a row, as [[routes]] write it,")
+}
+
+fn utf8<'a>(argument: &'a Argument, what: &str) -> Result<&'a str, String> {
+    std::str::from_utf8(&argument.bytes).map_err(|_| format!("{what} is UTF-8"))
 }
 
 /// The rows whose replicas are on their way to other nodes.

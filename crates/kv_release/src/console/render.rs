@@ -72,6 +72,7 @@ fn atom(name: &str) -> String {
 
 fn node_cells(row: &NodeRow) -> [String; 2] {
     let state = match (row.me, row.up, &row.reason, &row.routes_differ) {
+        (true, _, Some(reason), _) => format!("up, this node; {reason}"),
         (true, ..) => "up, this node".to_owned(),
         (false, true, _, Some(names)) => {
             format!("up, but its routes differ; refused here and there: names {names}")

@@ -106,6 +106,18 @@ pub(crate) const COMMANDS: &[Command] = &[
     })
     .example("leader ..m bar@10.0.0.2"),
     across_nodes(
+        "add-node NODE ADDRESS",
+        "have a node be one of the cluster, with the address of its links, while it is used",
+        |node, arguments| Box::pin(nodes::add(node, arguments)),
+    )
+    .example("add-node foo@10.0.0.4 10.0.0.4:4051"),
+    across_nodes(
+        "remove-node NODE",
+        "have a node that has no copies, and owns nothing, be none of the cluster any more",
+        |node, arguments| Box::pin(nodes::remove(node, arguments)),
+    )
+    .example("remove-node foo@10.0.0.1"),
+    across_nodes(
         "health",
         "ok, or what is wrong with this node, the others and the copies; then the exit code is 1",
         |node, _| Box::pin(nodes::health(node)),

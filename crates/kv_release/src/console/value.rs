@@ -60,7 +60,7 @@ pub(crate) struct NodeRow {
     pub(crate) up: bool,
     /// Whether it is this node.
     pub(crate) me: bool,
-    /// Why it is down.
+    /// Why it is down, or what is wrong with this node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     /// The names that neither node serves, because their routes differ.

@@ -156,6 +156,9 @@ fn code(error: &Error) -> &'static str {
         | Error::AtLimit { .. }
         | Error::PartlyFlushed { .. }
         | Error::UnexpectedNodeReply { .. }
+        | Error::OlderRelease { .. }
+        | Error::NotAdmitted { .. }
+        | Error::NobodyAsked { .. }
         | Error::UnexpectedReply
         | Error::Refused(_)
         | Error::RowMissing { .. }
