@@ -17,6 +17,7 @@ pub struct Trio {
     programs: [PathBuf; 3],
     files: [String; 3],
     directories: [Arc<TempDir>; 3],
+    links: [String; 3],
     /// Where they run, if not on one machine. It ends after them.
     network: Option<Network>,
 }
@@ -75,7 +76,8 @@ impl Trio {
             directories[node].write("cluster.toml", &text).display().to_string()
         });
         let programs = [(); 3].map(|()| program.clone());
-        let mut trio = Trio { nodes: [const { None }; 3], programs, files, directories, network };
+        let links = addresses.map(|(_, link)| link);
+        let mut trio = Trio { nodes: [const { None }; 3], programs, files, directories, links, network };
         (0..3).for_each(|node| trio.open(node));
         trio.wait_until_served();
         trio.wait_until_caught_up();
@@ -122,6 +124,16 @@ impl Trio {
     /// Where a node has its copy.
     pub fn data_dir(&self, node: usize) -> PathBuf {
         self.directories[node].path().join(DATA_DIR)
+    }
+
+    /// Where a node has its links.
+    pub fn link(&self, node: usize) -> &str {
+        &self.links[node]
+    }
+
+    /// The configuration file of a node.
+    pub fn file(&self, node: usize) -> &str {
+        &self.files[node]
     }
 
     /// A node that runs.

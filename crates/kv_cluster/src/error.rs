@@ -144,6 +144,22 @@ pub enum Error {
         /// The node.
         node: Arc<str>,
     },
+    /// A node without routes is none of the cluster yet whose nodes its configuration names.
+    #[error(
+        "node {node} is not one of the cluster yet: type `add-node {node} {address}` at one of its nodes"
+    )]
+    NotAdmitted {
+        /// The node.
+        node: Arc<str>,
+        /// The address of its links.
+        address: Box<str>,
+    },
+    /// None of the nodes that a node without routes names says which ones its cluster has.
+    #[error("no node can be asked to join its cluster: {problems}")]
+    NobodyAsked {
+        /// Why not.
+        problems: String,
+    },
     /// The node is of a release that does not know the query; nothing was sent.
     #[error("node {node} is of an older release, which does not know this: upgrade it first")]
     OlderRelease {
@@ -230,6 +246,8 @@ impl Error {
             | Error::DataDir(_)
             | Error::NoDataDir { .. }
             | Error::RowMissing { .. }
+            | Error::NotAdmitted { .. }
+            | Error::NobodyAsked { .. }
             | Error::OlderRelease { .. }
             | Error::NotOwner { .. }
             | Error::RoutesDiffer { .. }
@@ -249,6 +267,11 @@ impl Error {
             Error::Range(failure) => failure.is_misdirected(),
             _ => false,
         }
+    }
+
+    /// Whether the range was split, and the bucket is in another one now.
+    pub(crate) fn is_split_off(&self) -> bool {
+        matches!(self, Error::Range(RangeFailure { kind: RangeFailureKind::SplitOff, .. }))
     }
 
     /// A command failed on another node: the error if that is because of a limit which is that node's own.
@@ -312,6 +335,8 @@ pub enum RangeFailureKind {
     Unknown,
     /// It makes no sense for the range as it is. Nothing was done.
     Invalid,
+    /// The range was split, and the bucket is in another one now. Nothing was done.
+    SplitOff,
 }
 
 impl RangeFailure {
@@ -328,6 +353,7 @@ impl RangeFailure {
                 | RangeFailureKind::NoLeader
                 | RangeFailureKind::Loading
                 | RangeFailureKind::Stopped
+                | RangeFailureKind::SplitOff
         )
     }
 
@@ -365,6 +391,7 @@ impl From<RangeError> for RangeFailure {
             RangeError::Stopped { .. } => RangeFailureKind::Stopped,
             RangeError::CannotWrite { .. } => RangeFailureKind::CannotWrite,
             RangeError::Unknown { .. } => RangeFailureKind::Unknown,
+            RangeError::SplitOff => RangeFailureKind::SplitOff,
         };
         RangeFailure::new(kind, message)
     }

@@ -20,7 +20,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{BucketPages, Cluster, Owner, Refusal, Settings};
+pub use cluster::{BucketPages, Cluster, Owner, Refusal, Settings, ask_to_join};
 pub use cookie::Cookie;
 pub use error::{
     Error, NodeNameError, Outcome, RESTARTING, RangeFailure, RangeFailureKind, RouteError, describe_failure,
@@ -29,7 +29,7 @@ pub use error::{
 pub use events::{NodeEvent, NodeStatus};
 pub use forward::{ForwardedBatch, Target};
 pub use kv_raft::{Fsync, Range, RangeState, RangeStatus, wakes};
-pub use local::{LinkSettings, LocalNode, Scope, StoreSettings};
+pub use local::{LinkSettings, LocalNode, Scope, StoreSettings, membership::Membership};
 pub use node_name::NodeName;
 pub use peer::Peer;
 pub use replicas::Replicas;

@@ -10,6 +10,9 @@ pub(crate) const NODES_VERSION: u8 = 14;
 /// The oldest one: that of the release before, so that nodes are upgraded one after the other.
 pub(crate) const OLDEST_LINK_VERSION: u8 = 13;
 
+/// Rows with replicas that a cluster has at most, as many as there may be ranges on a node.
+pub(crate) const ROWS: usize = 64;
+
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
 
@@ -21,6 +24,8 @@ pub(crate) const ROUTES_BYTES: usize = 1024 * 1024;
 pub(crate) const TABLE_BYTES: usize = 4 * ROUTES_BYTES;
 /// Bytes of the table of nodes, with the routes of one that has joined.
 pub(crate) const NODES_BYTES: usize = 4 * ROUTES_BYTES;
+/// Bytes of what a node knows of its cluster.
+pub(crate) const MEMBERSHIP_BYTES: usize = TABLE_BYTES + NODES_BYTES;
 /// How long a node that is removed may take to reply that it knows.
 pub(crate) const REMOVAL_WAIT: Duration = Duration::from_secs(1);
 /// Time between two looks at the tables of placements and nodes.

@@ -8,6 +8,7 @@
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
 mod durable;
+pub(crate) mod membership;
 pub(crate) mod meta;
 pub(crate) mod nodes;
 mod persistence;
@@ -21,13 +22,14 @@ use crate::{
     cookie::Cookie,
     limits::PREPARATIONS,
     node_name::NodeName,
-    routing::{nodes::NodeTable, placement::PlacementTable, table::RoutingTable},
+    routing::{nodes::NodeTable, table::RoutingTable, whole::WholeRoutes},
 };
 use kv::{
     Budget, Channels, CommandError, Component, FreezeBudget, FullName, Prefetch, Preparation, Reply, Request,
     Store, TransactionLimits, TransactionPreparation,
 };
 use kv_raft::{Range, Ranges};
+use membership::Membership;
 use otp::{Intensity, Supervisor};
 use rows::ReplicatedRows;
 use std::{
@@ -123,6 +125,8 @@ pub struct LocalNode {
     pub(crate) replicated: ReplicatedRows,
     /// The nodes of the cluster, as far as this one knows.
     pub(crate) nodes: watch::Sender<NodeTable>,
+    /// The routes, if this node has them from others.
+    joined_routes: Option<WholeRoutes>,
     store: Arc<Store>,
     ranges: Option<Ranges>,
     /// The durable ranges of which this node has the only copy, in the order of their names.
@@ -146,7 +150,7 @@ impl LocalNode {
         name: NodeName,
         cookie: Cookie,
         links: LinkSettings,
-        (table, placements, nodes): (RoutingTable, PlacementTable, NodeTable),
+        (table, membership): (RoutingTable, Membership),
         store: StoreSettings,
         budgets: MemoryBudgets,
         ranges: Option<Ranges>,
@@ -165,8 +169,9 @@ impl LocalNode {
             links,
             table,
             channels: Arc::default(),
-            replicated: ReplicatedRows::new(placements, &open),
-            nodes: watch::Sender::new(nodes),
+            replicated: ReplicatedRows::new(membership.placements, &open),
+            nodes: watch::Sender::new(membership.nodes),
+            joined_routes: membership.routes,
             store: Arc::new(store),
             ranges_alone: open.into_iter().filter(|range| !range.is_replicated()).collect(),
             ranges,

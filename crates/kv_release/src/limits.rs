@@ -11,6 +11,11 @@ pub(crate) const COOKIE_BYTES: usize = 4096;
 /// The longest path of a Unix socket that every system accepts, in bytes.
 pub(crate) const SOCKET_PATH_BYTES: usize = 103;
 
+/// The pause after which a node that waits until it may join a cluster asks again.
+pub(crate) const JOIN_PAUSE: Duration = Duration::from_secs(1);
+/// How long one that has joined waits at its start for what others know.
+pub(crate) const REJOIN_WAIT: Duration = Duration::from_secs(1);
+
 /// The longest request line on the control socket, in bytes: an expression of 2 MiB, escaped.
 pub(crate) const CONTROL_REQUEST_BYTES: u64 = 4 << 20;
 /// The longest reply line on the control socket, in bytes.

@@ -226,7 +226,7 @@ impl Store {
         let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
         let (mut line_names, mut line_ends, mut matched_bytes) = (Vec::new(), Vec::new(), 0);
         let limit = filter.count.clamp(1, PAGE_SCANNED);
-        let pattern = filter.pattern.map(Pattern::new);
+        let (pattern, split_at) = (filter.pattern.map(Pattern::new), self.split_at());
         while scanned < limit && bytes < PAGE_BYTES && matched_bytes < PAGE_MATCHED_BYTES {
             let shard = self.lock(shards.start + index);
             let (buckets, next) = shard.registry.scan_step(&shard.memory, step);
@@ -245,7 +245,8 @@ impl Store {
                 let name = &line_names[start..end];
                 start = end;
                 matched_bytes += filter.pattern.map_or(0, |pattern| pattern.len() + name.len());
-                if pattern.as_ref().is_none_or(|pattern| pattern.matches(name)) {
+                let is_here = split_at.as_ref().is_none_or(|at| *name < **at);
+                if is_here && pattern.as_ref().is_none_or(|pattern| pattern.matches(name)) {
                     bytes += name.len();
                     names.push(name.into());
                 }

@@ -137,7 +137,7 @@ impl Cluster {
     }
 
     /// Has the peers of this node be the nodes of the newest table, each with a link.
-    async fn follow_nodes(&self, learned: Option<NodeTable>) -> Result<(), Error> {
+    pub(super) async fn follow_nodes(&self, learned: Option<NodeTable>) -> Result<(), Error> {
         let _following = self.following.lock().await;
         learned.map_or(Ok(()), |table| self.local.learn_nodes(table))?;
         let table = self.local.nodes.borrow().clone();

@@ -12,15 +12,14 @@ use crate::{
     },
     node_name::NodeName,
     routing::{
-        Routes,
         nodes::NodeChange,
         placement::{PlacedRow, PlacementTable, TableChange},
     },
 };
 use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
-use kv_raft::{ProposalOutcome, Range, RangeReply, Ranges};
+use kv_raft::{ProposalOutcome, Range, RangeReply};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{ops::ControlFlow::Continue, path::Path, sync::Arc};
+use std::{future::pending, ops::ControlFlow::Continue, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The bucket of the meta group, and its key that has the table.
@@ -28,22 +27,6 @@ const BUCKET: &[u8] = b"meta";
 const TABLE: &[u8] = b"table";
 /// Who watches that bucket while it is changed.
 const WATCHER: Watcher = Watcher { link: 0, connection: u64::MAX };
-
-/// The table with which a node begins: that which it has saved, with the rows that only its configuration
-/// has, in the order of their names.
-pub(crate) fn first_table(data_dir: Option<&Path>, routes: &Routes) -> Result<PlacementTable, Error> {
-    let configured = PlacementTable::of(routes).unwrap_or_default();
-    let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
-    let saved = data_dir.map(Ranges::read_table).transpose().map_err(|error| failed(&error))?.flatten();
-    let Some(saved) = saved else { return Ok(configured) };
-    let mut table: PlacementTable = decode(&saved).map_err(|error| failed(&error))?;
-    if let [.., lost] = &table.missing_in(&configured)[..] {
-        return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
-    }
-    table.rows.extend(configured.missing_in(&table));
-    table.sort();
-    Ok(table)
-}
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RangeFailure> {
     let unreadable = |error: ProtocolError| {
@@ -140,7 +123,8 @@ impl LocalNode {
             Ok(Some(next))
         };
         if let Some(changed) = self.change_kept(TABLE, next).await? {
-            tracing::info!(epoch = changed.epoch, ?change, "the placement of replicas has changed");
+            let change = change.map(ToString::to_string);
+            tracing::info!(epoch = changed.epoch, change, "the placement of replicas has changed");
         }
         Ok(())
     }
@@ -169,7 +153,9 @@ impl LocalNode {
         let range = self.led_meta()?;
         let request = |op| [Request::new(BUCKET, op)];
         let (_, ticket) = range.propose(&request(Op::Watch { watcher: WATCHER }))?;
-        let Some(RangeReply::Reply(Reply::Number(version))) = ticket.await?.next_reply() else {
+        // A watch changes nothing, so whoever leads now may be asked if it was lost.
+        let watched = ticket.await.map_err(|error| RangeFailure::from(error).of_read());
+        let Some(RangeReply::Reply(Reply::Number(version))) = watched?.next_reply() else {
             return Err(RangeFailure::new(
                 RangeFailureKind::Behind,
                 "the table cannot be watched; try again",
@@ -206,7 +192,7 @@ impl LocalNode {
         let rows = &self.replicated;
         let row = match range {
             None => rows.meta.as_ref(),
-            Some(first_name) => rows.rows.iter().find(|row| row.begins_with(first_name)),
+            Some(first_name) => rows.find(first_name),
         };
         let no_replica =
             || RangeFailure::new(RangeFailureKind::NoLeader, "this node has no replica of the range");
@@ -268,8 +254,9 @@ impl LocalNode {
         }
     }
 
-    /// Makes an empty replica of a row.
-    pub(crate) async fn add_replica(self: Arc<Self>, row: PlacedRow) -> Result<Arc<Range>, Error> {
+    /// Opens a replica of a row that has none here: that which another one has split off, or an empty one.
+    /// `None` if it is yet to be split off.
+    pub(crate) async fn add_replica(self: Arc<Self>, row: PlacedRow) -> Result<Option<Arc<Range>>, Error> {
         let add = move || {
             let Some(ranges) = &self.ranges else {
                 return Err(Error::NoDataDir { node: self.name.shared(), row: row.buckets().into() });
@@ -283,7 +270,22 @@ impl LocalNode {
     /// Changes where the replicas of a range of this node are.
     pub(crate) fn set_placement(&self, range: &Arc<Range>, row: &PlacedRow) {
         if let Some(ranges) = &self.ranges {
-            ranges.set_placement(range, &row.placement());
+            ranges.set_placement(range, &row.replica(self.table.routes()));
+        }
+    }
+
+    /// A range is to be split, and the other part is not to be on this node.
+    pub(crate) async fn leave_split_off(self: Arc<Self>, range: Arc<Range>) -> Result<(), Error> {
+        let leave = move || self.ranges.as_ref().map_or(Ok(()), |ranges| ranges.leave_split_off(&range));
+        let left = spawn_blocking(leave).await.unwrap_or(Ok(()));
+        left.map_err(|error| Error::DataDir(error.to_string()))
+    }
+
+    /// Waits until a range of this node was split.
+    pub(crate) async fn range_was_split(&self) {
+        match &self.ranges {
+            Some(ranges) => ranges.split().await,
+            None => pending().await,
         }
     }
 

@@ -1,36 +1,22 @@
 //! The nodes of the cluster as this node knows them: beside the table of placements, the meta group keeps a
 //! table of these.
 
-use super::{LocalNode, meta::invalid};
+use super::{
+    LocalNode,
+    membership::{Membership, SavedNodes},
+    meta::invalid,
+};
 use crate::{
     error::{Error, RangeFailure},
-    limits::NODES_BYTES,
     link::{codec, node_query::NodeReply},
-    routing::nodes::{NodeChange, NodeTable},
+    routing::{
+        nodes::{NodeChange, NodeTable},
+        whole::WholeRoutes,
+    },
 };
-use kv_raft::Ranges;
-use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// The key of the meta group's bucket that has the table.
 const NODES: &[u8] = b"nodes";
-
-/// What a node saves of the cluster beside where its replicas are.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct SavedNodes {
-    table: NodeTable,
-}
-
-/// The table with which a node begins: that which it has saved, or that of its configuration.
-pub(crate) fn first_nodes(data_dir: Option<&Path>, configured: NodeTable) -> Result<NodeTable, Error> {
-    let failed = |error: &dyn ToString| Error::DataDir(error.to_string());
-    let saved = data_dir.map(Ranges::read_nodes).transpose().map_err(|error| failed(&error))?.flatten();
-    let Some(bytes) = saved else { return Ok(configured) };
-    let saved = codec::decode_whole::<SavedNodes, NODES_BYTES>(&bytes);
-    let saved =
-        saved.map_err(|error| failed(&format!("the nodes of the cluster cannot be read: {}", error.0)))?;
-    Ok(saved.table)
-}
 
 impl LocalNode {
     /// Whether this node was removed from its cluster.
@@ -94,11 +80,7 @@ impl LocalNode {
         if table.epoch <= self.nodes.borrow().epoch {
             return Ok(());
         }
-        if let Some(ranges) = &self.ranges {
-            let mut bytes = Vec::new();
-            codec::encode(&mut bytes, &SavedNodes { table: table.clone() });
-            ranges.save_nodes(&bytes).map_err(|error| Error::DataDir(error.to_string()))?;
-        }
+        self.save_nodes(&table)?;
         self.nodes.send_if_modified(|known| {
             let is_newer = table.epoch > known.epoch;
             if is_newer {
@@ -107,5 +89,27 @@ impl LocalNode {
             is_newer
         });
         Ok(())
+    }
+
+    /// Saves which nodes the cluster has, so that this node begins with that.
+    fn save_nodes(&self, table: &NodeTable) -> Result<(), Error> {
+        let Some(ranges) = &self.ranges else { return Ok(()) };
+        let mut bytes = Vec::new();
+        codec::encode(&mut bytes, &SavedNodes { table: table.clone(), routes: self.joined_routes.clone() });
+        ranges.save_nodes(&bytes).map_err(|error| Error::DataDir(error.to_string()))
+    }
+
+    /// Saves what this node has learned when it joined the cluster.
+    pub(crate) fn save_membership(&self) -> Result<(), Error> {
+        self.save_table(&self.replicated.table.borrow())?;
+        self.save_nodes(&self.nodes.borrow())
+    }
+
+    /// What this node knows of its cluster, for one that asks; `None` if it is in none.
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        let placements = self.replicated.table.borrow().clone();
+        let (nodes, routes) = (self.nodes.borrow().clone(), Some(WholeRoutes::of(self.table.routes())));
+        let membership = Membership { placements, nodes, routes };
+        (membership.is_of_cluster() && !self.is_removed()).then_some(membership)
     }
 }

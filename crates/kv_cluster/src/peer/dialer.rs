@@ -1,8 +1,10 @@
 //! Keeps the link up to a peer that this node dials: it retries forever, with growing pauses.
 
 use crate::{
+    cookie::Cookie,
     limits::{DIAL_TIMEOUT, HANDSHAKE_TIMEOUT, RETRY_REFUSED, RETRY_UNREACHABLE, STABLE_AFTER},
-    local::LocalNode,
+    local::{LocalNode, membership::Membership},
+    node_name::NodeName,
     peer::{
         AuthenticatedSocket, Peer,
         backoff::Backoff,
@@ -96,6 +98,21 @@ async fn dial_once(
     };
     drop(timeout(HANDSHAKE_TIMEOUT, handshake::refuse(&mut stream, versions.newest, &error)).await);
     Err(DialError::Handshake { address, error })
+}
+
+/// Asks a node which ones its cluster has.
+pub(crate) async fn ask(
+    me: (&NodeName, &Cookie),
+    peer: &NodeName,
+    address: &str,
+) -> Result<Membership, DialError> {
+    let unreachable = |reason: String| DialError::Unreachable { address: address.into(), reason };
+    let asked = async {
+        let mut stream = connect(address).await.map_err(|error| unreachable(error.to_string()))?;
+        let asked = handshake::ask(&mut stream, Versions::OWN, me, peer).await;
+        asked.map_err(|error| DialError::Handshake { address: address.into(), error })
+    };
+    timeout(DIAL_TIMEOUT, asked).await.unwrap_or_else(|_| Err(unreachable("timed out".into())))
 }
 
 /// Connects in a task of its own: tokio looks up names on a thread, and panics if the system has none left.

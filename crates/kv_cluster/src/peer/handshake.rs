@@ -10,6 +10,9 @@
 //!   Routes(dialer's)            ->
 //!                               <-   Routes(listener's)
 //! ```
+//! A node that is none of the cluster yet, or with which none of the others links, begins with `Join` instead
+//! of `Hello`. After the proofs it is sent `Cluster`: which nodes there are, and where replicas are.
+//!
 //! Either side may send `Refused` instead. Each message is one byte with the version that is spoken and a
 //! frame as on the link that follows: checksum, length, message. The dialer's first one proposes the version;
 //! a listener that does not speak it refuses with its own newest one.
@@ -18,9 +21,9 @@ use crate::{
     cookie::Cookie,
     cookie::{self, Nonce, Proof, Role, Transcript},
     error::ProtocolError,
-    limits::{HANDSHAKE_BYTES, ROUTES_BYTES},
+    limits::{HANDSHAKE_BYTES, MEMBERSHIP_BYTES, ROUTES_BYTES},
     link::codec::{self, FrameHeader, HEADER_BYTES},
-    local::LocalNode,
+    local::{LocalNode, membership::Membership},
     node_name::NodeName,
     peer::versions::Versions,
     routing::Routes,
@@ -35,10 +38,15 @@ use tokio::{
 #[derive(Debug, Serialize, Deserialize)]
 enum HandshakeMessage {
     Hello(Hello),
-    Challenge { nonce: Nonce },
+    Challenge {
+        nonce: Nonce,
+    },
     Proof(Proof),
     Refused(Rejection),
     Routes(AnnouncedRoutes),
+    /// As `Hello`, of a node that asks which nodes the cluster has.
+    Join(Hello),
+    Cluster(Box<Membership>),
 }
 
 /// The routes that a node is configured with.
@@ -79,6 +87,7 @@ pub(crate) enum Rejection {
     NameMismatch,
     WrongDirection,
     ProtocolError,
+    NoCluster,
 }
 
 impl fmt::Display for Rejection {
@@ -94,6 +103,7 @@ impl fmt::Display for Rejection {
             Rejection::NameMismatch => "the node at that address has a different name",
             Rejection::WrongDirection => "of two nodes the one with the lower name dials",
             Rejection::ProtocolError => "not the link protocol",
+            Rejection::NoCluster => "the other node is in no cluster whose rows have replicas",
         })
     }
 }
@@ -126,11 +136,37 @@ pub(crate) async fn dial(
     peer: &NodeName,
 ) -> Result<AnnouncedRoutes, HandshakeError> {
     let announced = me.announced();
-    let Identity { name: me, cookie, .. } = me;
+    prove(stream, versions, (me.name, me.cookie), peer, HandshakeMessage::Hello).await?;
+    send(stream, versions.newest, &announced).await?;
+    receive_routes(stream, versions).await
+}
+
+/// Asks the listener of `peer` which nodes its cluster has.
+pub(crate) async fn ask(
+    stream: &mut TcpStream,
+    versions: Versions,
+    me: (&NodeName, &Cookie),
+    peer: &NodeName,
+) -> Result<Membership, HandshakeError> {
+    prove(stream, versions, me, peer, HandshakeMessage::Join).await?;
+    match receive_within::<MEMBERSHIP_BYTES>(stream, versions).await? {
+        (_, HandshakeMessage::Cluster(membership)) => Ok(*membership),
+        _ => Err(protocol_error()),
+    }
+}
+
+/// Begins a handshake, and has both nodes prove that they know the cookie.
+async fn prove(
+    stream: &mut TcpStream,
+    versions: Versions,
+    (me, cookie): (&NodeName, &Cookie),
+    peer: &NodeName,
+    first: fn(Hello) -> HandshakeMessage,
+) -> Result<(), HandshakeError> {
     let version = versions.newest;
     let dialer_nonce = cookie::nonce();
-    let hello = Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce, version };
-    send(stream, version, &HandshakeMessage::Hello(hello)).await?;
+    let hello = Hello { from: me.clone(), to: peer.clone(), nonce: dialer_nonce, version, joins: false };
+    send(stream, version, &first(hello)).await?;
     let HandshakeMessage::Challenge { nonce: listener_nonce } = receive(stream, versions).await? else {
         return Err(protocol_error());
     };
@@ -142,8 +178,7 @@ pub(crate) async fn dial(
     if !cookie.verify(Role::Listener, &transcript, &proof) {
         return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
-    send(stream, version, &announced).await?;
-    receive_routes(stream, versions).await
+    Ok(())
 }
 
 /// The first message of a dialer.
@@ -156,6 +191,9 @@ pub(crate) struct Hello {
     /// The version that it proposes, which every message begins with.
     #[serde(skip)]
     pub(crate) version: u8,
+    /// Whether it asks which nodes the cluster has, and no link is to follow.
+    #[serde(skip)]
+    pub(crate) joins: bool,
 }
 
 /// Receives the first message of a dialer, in one of these versions.
@@ -165,6 +203,7 @@ pub(crate) async fn receive_hello(
 ) -> Result<Hello, HandshakeError> {
     match receive_within::<HANDSHAKE_BYTES>(stream, versions).await? {
         (version, HandshakeMessage::Hello(hello)) => Ok(Hello { version, ..hello }),
+        (version, HandshakeMessage::Join(hello)) => Ok(Hello { version, joins: true, ..hello }),
         _ => Err(protocol_error()),
     }
 }
@@ -175,8 +214,30 @@ pub(crate) async fn accept(
     hello: &Hello,
     me: Identity<'_>,
 ) -> Result<AnnouncedRoutes, HandshakeError> {
-    let announced = me.announced();
-    let Identity { name: me, cookie, .. } = me;
+    verify(stream, hello, (me.name, me.cookie)).await?;
+    // One after the other: if both sent first, long routes could fill the buffers between them.
+    let dialer_routes = receive_routes(stream, Versions::only(hello.version)).await?;
+    send(stream, hello.version, &me.announced()).await?;
+    Ok(dialer_routes)
+}
+
+/// Replies to a node that asks which nodes the cluster has, once it has proved that it knows the cookie.
+pub(crate) async fn reply(
+    stream: &mut TcpStream,
+    hello: &Hello,
+    local: &LocalNode,
+) -> Result<(), HandshakeError> {
+    verify(stream, hello, (&local.name, &local.cookie)).await?;
+    let membership = local.membership().ok_or(HandshakeError::Refused(Rejection::NoCluster))?;
+    Ok(send(stream, hello.version, &HandshakeMessage::Cluster(membership.into())).await?)
+}
+
+/// Has both nodes prove that they know the cookie.
+async fn verify(
+    stream: &mut TcpStream,
+    hello: &Hello,
+    (me, cookie): (&NodeName, &Cookie),
+) -> Result<(), HandshakeError> {
     let (version, versions) = (hello.version, Versions::only(hello.version));
     if hello.to != *me {
         return Err(HandshakeError::Refused(Rejection::NameMismatch));
@@ -191,11 +252,7 @@ pub(crate) async fn accept(
     if !cookie.verify(Role::Dialer, &transcript, &proof) {
         return Err(HandshakeError::Refused(Rejection::WrongCookie));
     }
-    send(stream, version, &HandshakeMessage::Proof(cookie.prove(Role::Listener, &transcript))).await?;
-    // One after the other: if both sent first, long routes could fill the buffers between them.
-    let dialer_routes = receive_routes(stream, versions).await?;
-    send(stream, version, &announced).await?;
-    Ok(dialer_routes)
+    Ok(send(stream, version, &HandshakeMessage::Proof(cookie.prove(Role::Listener, &transcript))).await?)
 }
 
 /// Sends the peer, which speaks this version, the reason, and waits until it has been read.

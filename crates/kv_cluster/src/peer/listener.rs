@@ -68,7 +68,8 @@ impl Default for Refusals {
     }
 }
 
-/// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it.
+/// Performs the handshake on a socket, and hands the socket to the peer that has authenticated on it, unless
+/// that only asks.
 async fn handshake_inbound(
     mut stream: TcpStream,
     from: SocketAddr,
@@ -79,9 +80,10 @@ async fn handshake_inbound(
     let mut hello = None;
     let authenticated = timeout(HANDSHAKE_TIMEOUT, authenticate(&mut stream, local, peers, &mut hello)).await;
     let error = match authenticated {
-        Ok(Ok((peer, routes, version))) => {
+        Ok(Ok(Some((peer, routes, version)))) => {
             return peer.offer_socket(AuthenticatedSocket { stream, routes, version });
         }
+        Ok(Ok(None)) => return,
         Ok(Err(error)) => error,
         Err(_) => HandshakeError::TimedOut,
     };
@@ -107,8 +109,12 @@ async fn authenticate<'a>(
     local: &LocalNode,
     peers: &'a PeerList,
     hello: &mut Option<Hello>,
-) -> Result<(&'a Peer, AnnouncedRoutes, u8), HandshakeError> {
+) -> Result<Option<(&'a Peer, AnnouncedRoutes, u8)>, HandshakeError> {
     let hello = hello.insert(handshake::receive_hello(stream, Versions::OWN).await?);
+    if hello.joins {
+        handshake::reply(stream, hello, local).await?;
+        return Ok(None);
+    }
     let Some(peer) = peers.find(hello.from.as_str()) else {
         return Err(HandshakeError::Refused(Rejection::UnknownNode));
     };
@@ -116,7 +122,7 @@ async fn authenticate<'a>(
         return Err(HandshakeError::Refused(Rejection::WrongDirection));
     }
     let routes = handshake::accept(stream, hello, Identity::of(local)).await?;
-    Ok((peer, routes, hello.version))
+    Ok(Some((peer, routes, hello.version)))
 }
 
 /// Runs the link to a peer that dials this node. A newer socket replaces the older one, which may be

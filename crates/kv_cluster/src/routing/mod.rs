@@ -4,6 +4,7 @@ pub(crate) mod nodes;
 pub(crate) mod placement;
 mod range;
 pub(crate) mod table;
+pub(crate) mod whole;
 
 use crate::{
     error::{RouteError, escape_name},

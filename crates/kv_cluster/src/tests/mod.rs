@@ -12,6 +12,7 @@ mod memory;
 mod nodes;
 mod placement;
 mod replicas;
+mod split;
 mod subscriptions;
 mod transactions;
 mod versions;
@@ -21,7 +22,7 @@ use crate::{
     cookie::Cookie,
     error::Error,
     events::NodeEvent,
-    forward::{ForwardedBatch, Target},
+    forward::Target,
     limits::FRAME_BYTES,
     link::{
         buffers::ReadBuffer,
@@ -80,6 +81,7 @@ fn settings(me: &str, peer: &str, peer_address: String) -> Settings {
         links: LinkSettings::default(),
         store: StoreSettings::default(),
         data_dir: None,
+        joined: None,
         logs: Default::default(),
     }
 }
@@ -103,19 +105,12 @@ fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
 
 /// A node that owns every bucket, without links.
 pub(crate) fn local_node() -> Arc<LocalNode> {
-    let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false).unwrap();
+    let table =
+        RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false, &Default::default()).unwrap();
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);
-    Arc::new(LocalNode::new(
-        name("foo"),
-        cookie,
-        links,
-        (table, Default::default(), Default::default()),
-        store,
-        budgets,
-        None,
-    ))
+    Arc::new(LocalNode::new(name("foo"), cookie, links, (table, Default::default()), store, budgets, None))
 }
 
 struct Node {

@@ -5,14 +5,15 @@ use super::{
     replicas::{Nodes, put},
     *,
 };
+use crate::{cluster::ask_to_join, local::membership::Membership};
 use std::time::Instant;
 
 impl Nodes {
     /// Adds the outsider, of which no other node knows, and waits until a node has a link to it.
     async fn add_outsider(&self, asked: usize) {
         let cluster = &self.node(asked).cluster;
-        let added = soon(cluster.add_node(&name("qux"), self.address(3))).await;
-        assert_eq!(added, Ok(false));
+        // It may have been another leader that noted it.
+        while soon(cluster.add_node(&name("qux"), self.address(3))).await != Ok(true) {}
         assert!(cluster.connect(&name("qux")).await, "{:?}", cluster.nodes());
     }
 
@@ -31,6 +32,14 @@ impl Nodes {
                 assert!(began.elapsed() < SOON, "{:?}", known());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
+        }
+    }
+
+    /// Waits until a node reads what was written.
+    async fn wait_until_read(&self, node: usize) {
+        let began = Instant::now();
+        while self.read(node).await != Ok("1".into()) {
+            assert!(began.elapsed() < SOON, "{:?}", self.read(node).await);
         }
     }
 
@@ -89,6 +98,53 @@ async fn a_node_that_is_added_takes_copies_and_one_without_copies_is_removed_and
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_configuration_names_one_other_joins_when_it_is_added_and_then_starts_without_asking() {
+    let mut nodes = Nodes::start_members().await;
+    nodes.ready().await;
+    nodes.node(0).execute("shopping", Op::Create).await.unwrap();
+    nodes.node(0).execute("shopping", put("1")).await.unwrap();
+    let began = Instant::now();
+    while nodes.node(0).cluster.local().membership().is_none() {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let joins = Settings {
+        peers: vec![(name("foo"), nodes.address(0).into())],
+        routes: Routes::all(name("qux")),
+        ..nodes.settings(3)
+    };
+    // Of two nodes the one with the lower name dials, but for one that joins.
+    for node in ["alice", "qux"] {
+        let asking = Settings { name: name(node), ..joins.clone() };
+        let refused = soon(ask_to_join(&asking)).await.unwrap_err().to_string();
+        let command = format!("type `add-node {} {}` at", name(node), nodes.address(3));
+        assert!(refused.contains(&command), "{refused}");
+    }
+    soon(nodes.node(2).cluster.add_node(&name("qux"), nodes.address(3))).await.unwrap();
+    let joined = loop {
+        match soon(ask_to_join(&joins)).await {
+            Ok(joined) => break joined,
+            Err(error) => assert!(began.elapsed() < SOON, "{error}"),
+        }
+    };
+    nodes.run(3, Settings { joined: Some(joined), ..joins.clone() }).await;
+    nodes.wait_until_linked(&[0, 1, 2, 3]).await;
+    nodes.wait_until_read(3).await;
+    nodes.place(3, "..", &[0, 1, 3]).await;
+
+    for node in 0..4 {
+        nodes.stop(node).await;
+    }
+    let saved = Membership::load(joins.data_dir.as_deref()).unwrap();
+    assert!(saved.has_joined());
+    nodes.run(3, Settings { joined: Some(saved), ..joins }).await;
+    for node in 0..3 {
+        nodes.open(node).await;
+    }
+    nodes.wait_until_read(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_down_when_it_was_removed_learns_of_it_and_one_that_was_wiped_comes_back() {
     let mut nodes = Nodes::start_members().await;
     nodes.ready().await;
@@ -98,6 +154,7 @@ async fn a_node_that_was_down_when_it_was_removed_learns_of_it_and_one_that_was_
     nodes.place(0, "meta", &[3]).await;
     nodes.stop(1).await;
     soon(nodes.node(0).cluster.remove_node(&name("bar"))).await.unwrap();
+    nodes.wait_until_linked(&[0, 2, 3]).await;
     nodes.open(1).await;
     let began = Instant::now();
     while !nodes.node(1).cluster.is_removed() {

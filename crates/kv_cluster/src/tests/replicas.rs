@@ -63,21 +63,32 @@ impl Nodes {
     }
 
     pub(super) async fn open_with(&mut self, node: usize, has_data_dir: bool) {
+        let settings = self.settings(node);
+        let data_dir = settings.data_dir.clone().filter(|_| has_data_dir);
+        self.run(node, Settings { data_dir, ..settings }).await;
+    }
+
+    /// Starts a node with these settings.
+    pub(super) async fn run(&mut self, node: usize, settings: Settings) {
+        self.running[node] = Some(Node::start(settings).await);
+    }
+
+    /// The settings of a node whose configuration names the row.
+    pub(super) fn settings(&self, node: usize) -> Settings {
         let (me, link) = self.addresses[node].clone();
         let known: Vec<_> = self.addresses.iter().map(|(name, _)| name.clone()).collect();
         let nodes = MEMBERS.map(|member| name(member).to_string()).into();
         let confirms_reads = self.confirms_reads;
         let knows = |peer: &NodeName| self.outsider_is_known || *peer != name(OUTSIDER);
         let row = RouteRow { buckets: "..".into(), nodes, durable: true, confirms_reads };
-        let started = Node::start(Settings {
+        Settings {
             name: me.clone(),
             link: Some(link),
             peers: self.addresses.iter().filter(|(peer, _)| *peer != me && knows(peer)).cloned().collect(),
             routes: Routes::new(&[row], &known).unwrap(),
-            data_dir: has_data_dir.then(|| self.directories[node].path().into()),
+            data_dir: Some(self.directories[node].path().into()),
             ..foo_settings()
-        });
-        self.running[node] = Some(started.await);
+        }
     }
 
     /// Has a node that does not run begin with an empty disk.

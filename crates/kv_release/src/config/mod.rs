@@ -39,6 +39,7 @@ use layers::{
 use log::LogSettings;
 use nodes::{NodeSettings, select_node};
 use otp::Intensity;
+use routes::RouteSettings;
 use std::path::{self, PathBuf};
 use storage::StorageSettings;
 
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) routes: Routes,
     /// How many rows the configuration has of them; a row with holes is several.
     route_rows: usize,
+    /// Whether it has none, and the node joins the cluster of another one.
+    pub(crate) joins: bool,
     pub(crate) client_limits: ClientSettings,
     pub(crate) storage: StorageSettings,
     pub(crate) log: LogSettings,
@@ -94,8 +97,13 @@ impl Settings {
         let nodes = counted(1 + self.node.peers.len() as u64, "node", "nodes");
         let routes = counted(self.route_rows as u64, "route", "routes");
         let warnings: String = self.warnings.iter().map(|warning| format!("\nwarning: {warning}")).collect();
-        let storage = self.storage_text();
-        format!("{file}: ok: node {}, {storage}, {nodes}, {routes}{warnings}", self.node.name)
+        let (name, storage) = (&self.node.name, self.storage_text());
+        if self.joins {
+            let others: Vec<_> = self.node.peers.iter().map(|(peer, _)| peer.as_str()).collect();
+            let others = others.join(", ");
+            return format!("{file}: ok: node {name}, {storage}, joins the cluster of {others}{warnings}");
+        }
+        format!("{file}: ok: node {name}, {storage}, {nodes}, {routes}{warnings}")
     }
 
     /// Where buckets are durable, and which are not.
@@ -178,7 +186,7 @@ fn resolve(
     let merged = &mut merged.map_err(|found| [errors.clone(), found].concat())?;
     let general = GeneralSettings::resolve(merged, environment);
     let node = NodeSettings::resolve(merged, name, profile, &general);
-    let (routes, route_rows) = routes::resolve(merged, &node.name);
+    let RouteSettings { routes, rows: route_rows, joins } = routes::resolve(merged, &node);
     nodes::check_replicas(merged, &node, &routes);
     let storage = StorageSettings::resolve(merged);
     let settings = Settings {
@@ -196,6 +204,7 @@ fn resolve(
         node,
         routes,
         route_rows,
+        joins,
     };
     for error in merged.errors() {
         if !errors.contains(error) {

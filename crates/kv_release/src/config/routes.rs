@@ -1,8 +1,11 @@
 //! `[[routes]]`: which nodes own which buckets.
 
-use super::layers::{
-    key::{Key, Section, Table},
-    merged::Merged,
+use super::{
+    layers::{
+        key::{Key, Section, Table},
+        merged::Merged,
+    },
+    nodes::NodeSettings,
 };
 use crate::{limits::ROUTE_ERRORS, suggest::nearest};
 use kv_cluster::{NodeName, RouteError, RouteRow, Routes};
@@ -43,28 +46,46 @@ struct RouteTable {
 const LEASE: &str = "lease";
 const CONFIRMED: &str = "confirmed";
 
-/// The routes, and how many rows they are; a single node without routes owns everything.
-pub(super) fn resolve(merged: &mut Merged, own: &NodeName) -> (Routes, usize) {
-    let rows: Vec<RouteTable> = merged.read(TABLE);
-    let count = rows.len().max(1);
-    (resolve_rows(merged, own, rows), count)
+/// What the rows say.
+#[derive(Debug)]
+pub(super) struct RouteSettings {
+    pub(super) routes: Routes,
+    /// How many rows they are; a row with holes is several.
+    pub(super) rows: usize,
+    /// Whether there are none, and the node joins the cluster of another one, which has them.
+    pub(super) joins: bool,
 }
 
-fn resolve_rows(merged: &mut Merged, own: &NodeName, rows: Vec<RouteTable>) -> Routes {
+/// The routes. A single node without routes owns everything; one of several has those of their cluster.
+pub(super) fn resolve(merged: &mut Merged, node: &NodeSettings) -> RouteSettings {
+    let rows: Vec<RouteTable> = merged.read(TABLE);
+    let (count, own) = (rows.len().max(1), &node.name);
     let nodes: BTreeMap<String, IgnoredAny> = merged.read(Table::Nodes);
-    let several = nodes.len() > 1;
-    let nodes: BTreeSet<&str> = nodes.keys().map(String::as_str).chain([own.as_str()]).collect();
-    if rows.is_empty() {
-        if several {
-            let row = format!("[[routes]]\nbuckets = \"..\"\nnodes = [{:?}]", own.as_str());
-            merged.error(
-                &["routes"],
-                format!("there are several nodes and no routes; write such rows:\n{row}"),
-            );
-        }
-        return Routes::all(own.clone());
+    if !rows.is_empty() {
+        let nodes: BTreeSet<&str> = nodes.keys().map(String::as_str).chain([own.as_str()]).collect();
+        return RouteSettings { routes: resolve_rows(merged, own, &nodes, rows), rows: count, joins: false };
     }
-    report_unknown_nodes(merged, &rows, &nodes);
+    let joins = nodes.len() > 1;
+    if joins && node.data_dir.is_none() {
+        let row = format!("[[routes]]\nbuckets = \"..\"\nnodes = [{:?}]", own.as_str());
+        merged.error(
+            &["routes"],
+            format!(
+                "there are several nodes and no routes; give {own} a data_dir, so that it joins the cluster of \
+                 the others, or write such rows:\n{row}"
+            ),
+        );
+    }
+    RouteSettings { routes: Routes::all(own.clone()), rows: count, joins }
+}
+
+fn resolve_rows(
+    merged: &mut Merged,
+    own: &NodeName,
+    nodes: &BTreeSet<&str>,
+    rows: Vec<RouteTable>,
+) -> Routes {
+    report_unknown_nodes(merged, &rows, nodes);
     let known: Vec<NodeName> = nodes.iter().filter_map(|name| name.parse().ok()).collect();
     let mut rows: Vec<RouteRow> = rows
         .into_iter()

@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     release::{Release, Service},
 };
-use kv_cluster::{Cluster, Cookie, Routes, StoreSettings};
+use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings};
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
@@ -21,9 +21,14 @@ pub(crate) struct Running {
 }
 
 /// Brings up the whole node.
-pub(super) async fn boot(release: Release, settings: &Settings, run_dir: &RunDir) -> Result<Running, Error> {
+pub(super) async fn boot(
+    release: Release,
+    settings: &Settings,
+    joined: Option<Membership>,
+    run_dir: &RunDir,
+) -> Result<Running, Error> {
     let Release { name, version, bind_clients } = release;
-    let cluster = cluster(cluster_settings(settings))?;
+    let cluster = cluster(kv_cluster::Settings { joined, ..cluster_settings(settings) })?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let stop = Stop::new();
     let clients = match (&settings.node.clients, bind_clients) {
@@ -116,13 +121,18 @@ fn node(
 }
 
 fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {
-    Cluster::new(settings).map_err(|error| match error {
-        kv_cluster::Error::DataDir(reason) => Error::DataDir(reason),
-        error => Error::Config { errors: error.to_string() },
-    })
+    Cluster::new(settings).map_err(start_error)
 }
 
-fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
+/// Why a node does not start.
+pub(super) fn start_error(error: kv_cluster::Error) -> Error {
+    match error {
+        kv_cluster::Error::DataDir(reason) => Error::DataDir(reason),
+        error => Error::Config { errors: error.to_string() },
+    }
+}
+
+pub(super) fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
     kv_cluster::Settings {
         name: settings.node.name.clone(),
         link: settings.node.link.clone(),
@@ -138,6 +148,7 @@ fn cluster_settings(settings: &Settings) -> kv_cluster::Settings {
             ..StoreSettings::default()
         },
         data_dir: settings.node.data_dir.clone(),
+        joined: None,
         logs: settings.storage.logs,
     }
 }

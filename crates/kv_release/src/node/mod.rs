@@ -4,6 +4,7 @@ mod banner;
 pub(crate) mod boot;
 mod descriptors;
 mod drain;
+mod join;
 pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod runtime;

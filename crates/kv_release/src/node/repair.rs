@@ -2,6 +2,7 @@
 
 use super::runtime;
 use crate::{config::Settings, error::Error, output::print_line, transfer::owner::as_owner};
+use kv_cluster::Membership;
 use kv_raft::{Recoverable, SkippableEntry};
 use std::{
     io::{self, Write, stdin, stdout},
@@ -81,9 +82,15 @@ pub(crate) fn rebuild(settings: &Settings, range: &str) -> Result<(), Error> {
 
 /// Fails if no other node has a replica of the range.
 fn check_is_replicated(settings: &Settings, range: &str) -> Result<(), Error> {
+    let joined = if settings.joins {
+        Membership::load(settings.node.data_dir.as_deref())
+    } else {
+        Ok(Membership::default())
+    };
+    let joined = joined.map_err(|error| Error::DataDir(error.to_string()))?;
     let mut rows = settings.routes.spans().iter().filter(|row| row.is_replicated()).peekable();
     let is_meta = rows.peek().is_some() && range == "meta";
-    match is_meta || rows.any(|row| row.buckets() == range) {
+    match is_meta || joined.has_row(range) || rows.any(|row| row.buckets() == range) {
         true => Ok(()),
         false => Err(Error::Refused(format!(
             "range {range} has one replica, by [[routes]]: there is no other to get it from, and none that is missing"

@@ -3,7 +3,7 @@
 use super::{
     banner, boot, descriptors,
     drain::{self, ShutdownReason},
-    runtime,
+    join, runtime,
     signals::Signals,
 };
 use crate::{
@@ -86,7 +86,14 @@ async fn run_until_shutdown(
 ) -> Result<ShutdownReason, Error> {
     let profile = release.profile();
     let mut signals = Signals::install()?;
-    let running = boot::boot(release, settings, run_dir).await?;
+    let joined = match settings.joins {
+        true => match join::join(release.name, settings, &mut signals).await? {
+            Some(joined) => Some(joined),
+            None => return Ok(ShutdownReason::Stop),
+        },
+        false => None,
+    };
+    let running = boot::boot(release, settings, joined, run_dir).await?;
     print_line(banner::text(&running.node, flags, &Environment::read()));
     for warning in &settings.warnings {
         tracing::warn!("{warning}");

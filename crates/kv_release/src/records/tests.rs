@@ -27,7 +27,9 @@ fn node_with(data_dir: Option<PathBuf>) -> Cluster {
     let routes = Routes::all(name.clone());
     let (cookie, links, store) = (Cookie::new(""), LinkSettings::default(), StoreSettings::default());
     let (peers, logs) = (Vec::new(), LogOptions::default());
-    Cluster::new(Settings { name, link: None, peers, routes, cookie, links, store, data_dir, logs }).unwrap()
+    let joined = None;
+    Cluster::new(Settings { name, link: None, peers, routes, cookie, links, store, data_dir, joined, logs })
+        .unwrap()
 }
 
 fn export(cluster: &Cluster) -> Vec<Vec<u8>> {

@@ -92,6 +92,11 @@ pub(crate) fn into_node(run_dir: &RunDir, path: &Path) -> Result<(), Error> {
 /// is there then, or nothing. The node will have this number of threads.
 fn into_directory(settings: &Settings, threads: usize, data_dir: &Path, path: &Path) -> Result<(), Error> {
     let node = &settings.node.name;
+    if settings.joins {
+        return Err(Error::Refused(format!(
+            "{node} joins the cluster of other nodes: start them, and restore into one while it runs"
+        )));
+    }
     if let Some(row) = settings.routes.spans_of(node).find(|row| row.is_replicated()) {
         return Err(Error::Refused(format!(
             "several nodes have copies of {}: start them, and restore into one while it runs",

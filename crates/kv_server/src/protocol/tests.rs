@@ -137,6 +137,7 @@ fn server_in(data_dir: Option<PathBuf>) -> ServerContext {
         links: LinkSettings::default(),
         store: StoreSettings { threads: 1, fixed_seed: true, ..StoreSettings::default() },
         data_dir,
+        joined: None,
         logs: Default::default(),
     };
     let cluster = Cluster::new(settings).unwrap();

@@ -32,6 +32,7 @@ impl Node {
             links: LinkSettings::default(),
             store: StoreSettings::default(),
             data_dir: None,
+            joined: None,
             logs: Default::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");
