@@ -75,6 +75,26 @@ impl NameRange {
         left
     }
 
+    /// The names before `at`, which it contains, and the others.
+    pub(crate) fn split(&self, at: &[u8]) -> (NameRange, NameRange) {
+        let low = NameRange { start: self.start.clone(), end: Some(at.into()) };
+        (low, NameRange { start: at.into(), end: self.end.clone() })
+    }
+
+    /// How a route writes it; `None` if it cannot.
+    pub(crate) fn row_text(&self) -> Option<String> {
+        let last = match &self.end {
+            None => Vec::new(),
+            Some(end) => {
+                let (last, before) = end.split_last()?;
+                [before, &[last.checked_sub(1)?]].concat()
+            }
+        };
+        let text = String::from_utf8([&self.start, &b".."[..], &last].concat()).ok()?;
+        let is_printable = !text.contains(char::is_control);
+        (is_printable && NameRange::parse(&text).as_ref() == Ok(self)).then_some(text)
+    }
+
     fn ends_before(&self, other: &NameRange) -> bool {
         match (&self.end, &other.end) {
             (Some(end), Some(other)) => end < other,

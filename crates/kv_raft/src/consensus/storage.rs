@@ -228,7 +228,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
         let Some(path) = *path else { return Ok(()) };
         // A replica that led until now reads no part of it.
         self.lease.end();
-        let Machine { store, progress, .. } = &self.machine;
+        let Machine { store, progress, spans, .. } = &self.machine;
+        spans.forget();
         let load = || self.snapshots.load_received(&path, store);
         let loaded = block_in_place(load).map_err(|error| failed(&io::Error::other(error.to_string())))?;
         progress.begin_at(loaded.position, loaded.stamp_ms);

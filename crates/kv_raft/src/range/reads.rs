@@ -67,6 +67,7 @@ impl Range {
     /// those whose replies have room together, and at least one.
     pub fn read_confirmed(&self, requests: &[Request<'_>]) -> Result<Replies, RangeError> {
         self.check_lead()?;
+        self.check_requests(requests)?;
         let mut replies = GroupReplies::default();
         replies.begin_step();
         self.store.read(requests, self.clock(now_ms()), |reply| {
@@ -79,6 +80,7 @@ impl Range {
     /// Executes a transaction that only reads, when [`Self::confirm`] has been waited for.
     pub(super) fn read_transaction(&self, requests: &[Request<'_>]) -> Result<Ticket, RangeError> {
         self.check_lead()?;
+        self.check_requests(requests)?;
         let mut replies = GroupReplies::default();
         replies.begin_step();
         let clock = self.clock(now_ms());
