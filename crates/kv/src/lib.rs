@@ -47,6 +47,7 @@ mod bounded_serde;
 mod bucket;
 mod bucket_supervisor;
 mod commands;
+mod cursor;
 mod database;
 mod error;
 mod limits;

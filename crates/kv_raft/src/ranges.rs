@@ -81,14 +81,16 @@ const PART: &str = "ranges.part";
 /// What is written to measure how fast the disk is.
 const SYNC_TEST: &str = "sync.part";
 
-/// The fault that this build has so that tests find it, if it has one.
-const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
-    Some("answer_before_sync")
-} else if cfg!(kv_fault = "stale_read") {
-    Some("stale_read")
-} else {
-    None
-};
+/// The faults that a build may have so that tests find them, and whether this one does.
+const FAULTS: [(&str, bool); 7] = [
+    ("answer_before_majority", cfg!(kv_fault = "answer_before_majority")),
+    ("answer_before_sync", cfg!(kv_fault = "answer_before_sync")),
+    ("apply_twice", cfg!(kv_fault = "apply_twice")),
+    ("forget_vote", cfg!(kv_fault = "forget_vote")),
+    ("keep_replica_id", cfg!(kv_fault = "keep_replica_id")),
+    ("read_without_lease", cfg!(kv_fault = "read_without_lease")),
+    ("stale_read", cfg!(kv_fault = "stale_read")),
+];
 
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
@@ -207,7 +209,7 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, volatile, left, .. } = settings;
-        if let Some(fault) = FAULT {
+        for (fault, _) in FAULTS.iter().filter(|(_, is_here)| *is_here) {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
         check_count(spans_with_names(spans))?;

@@ -7,6 +7,7 @@ use crate::{
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
 };
+use crc32c::crc32c;
 use kv::Store;
 use std::{
     collections::BTreeSet,
@@ -262,7 +263,11 @@ pub(super) fn make_replica(
     threads: usize,
     range: u64,
 ) -> Result<Found, OpenError> {
-    let (shards, replica) = (Store::shards_for_threads(threads) as u32, random_id(directory)?);
+    let shards = Store::shards_for_threads(threads) as u32;
+    let replica = match cfg!(kv_fault = "keep_replica_id") {
+        true => (u64::from(crc32c(directory.as_os_str().as_encoded_bytes())) + range) | RANDOM_IDS,
+        false => random_id(directory)?,
+    };
     let identity = Identity { range, replica, seed: random(directory)?, shards, span: span.clone() };
     let path = directory.join(identity.directory_name());
     let part = path.with_extension(PART);
