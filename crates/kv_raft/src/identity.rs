@@ -50,6 +50,12 @@ impl Span {
         self.end.as_ref().is_none_or(|end| self.start < *end)
     }
 
+    /// Its names before `end`.
+    pub(crate) fn until(&self, end: &[u8]) -> Span {
+        let text = format!("{}..<{}", self.start.escape_ascii(), end.escape_ascii());
+        Span { start: self.start.clone(), end: Some(end.into()), text: text.into() }
+    }
+
     /// Whether a name is in both.
     pub(crate) fn overlaps(&self, other: &Span) -> bool {
         let ends_after = |end: &Option<Box<[u8]>>, start| end.as_ref().is_none_or(|end| *end > start);

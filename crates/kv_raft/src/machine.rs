@@ -94,6 +94,8 @@ impl Crash {
 pub(crate) enum ApplyError {
     #[error("the store has halted")]
     Halted,
+    #[error("what was split off before has no files yet")]
+    SplitPending,
     #[error(transparent)]
     Malformed(#[from] Malformed),
 }
@@ -180,7 +182,7 @@ impl Machine {
                 replies.begin_step();
             }
             if let [Step::Split(split)] = steps {
-                self.split(id, split);
+                self.split(id, split)?;
             } else if !self.has(&steps[0]) {
                 self.refuse(steps.len(), replies.as_mut());
             } else if let Err((halted, bucket)) = self.apply_steps(steps, terms, replies.as_mut()) {
@@ -212,10 +214,14 @@ impl Machine {
         }
     }
 
-    /// Splits off the last names of the range, unless that was executed already.
-    fn split(&self, id: LogId, Split { at, range, replicas }: &Split<'_>) {
+    /// Splits off the last names of the range, unless that was executed already. Fails if what was split off
+    /// before gets no files in this run.
+    fn split(&self, id: LogId, Split { at, range, replicas }: &Split<'_>) -> Result<(), ApplyError> {
         if self.store.split_at().is_some_and(|before| *before <= **at) {
-            return;
+            return Ok(());
+        }
+        if !self.spans.wait_until_made() {
+            return Err(ApplyError::SplitPending);
         }
         let mut last_version = 0;
         self.store.read_state(|record| {
@@ -236,6 +242,7 @@ impl Machine {
                 frozen,
             });
         }
+        Ok(())
     }
 
     /// Notes that an entry was executed.

@@ -498,6 +498,7 @@ impl Range {
 
     /// Accepts no more requests; those that wait are executed.
     pub(crate) fn close(&self) {
+        self.spans.close();
         self.proposals.close(match &self.lease {
             Some(_) => self.not_leader(None),
             None => self.stopped(&"the node is stopping".into()),

@@ -151,7 +151,7 @@ impl Shared {
         // It is not yet split.
         let left = (span != row.span).then(|| row.span.clone());
         let placement = row.placement.clone().map(|placement| Placement { span: left, ..placement });
-        let spans = Spans::new(span, self.has_split.clone());
+        let spans = Spans::new(span, Some(self.has_split.clone()));
         let range =
             Range::new(spans, (placement, row.confirms_reads), store, snapshots, waiting, disk, fsync);
         range.set_transaction_limits(settings.transactions);
@@ -291,7 +291,7 @@ impl Ranges {
         check_count(with_names + usize::from(row.span.has_names()))?;
         let before = self.all().into_iter().find(|range| range.span().overlaps(&row.span));
         let begun = match before {
-            Some(before) => self.finish_split(&before, Some(row))?,
+            Some(before) => self.finish_split(&before, &row.span.start, Some(row))?,
             None => {
                 let found = find_or_make(&directory, row, self.shared.settings.threads)?;
                 Some(Begun { found, store: None })
@@ -316,9 +316,9 @@ impl Ranges {
         }
     }
 
-    /// A range is to be split, and what it splits off is not to be on this node.
-    pub fn leave_split_off(&self, range: &Arc<Range>) -> Result<(), OpenError> {
-        self.finish_split(range, None).map(drop)
+    /// A range is to be split, and what it splits off, from a name on, is not to be on this node.
+    pub fn leave_split_off(&self, range: &Arc<Range>, at: &[u8]) -> Result<(), OpenError> {
+        self.finish_split(range, at, None).map(drop)
     }
 
     /// Waits until a range has split something off, which [`Self::add`] opens.

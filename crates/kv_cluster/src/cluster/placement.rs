@@ -244,9 +244,8 @@ impl Cluster {
             let is_other = |other: &&PlacedRow| {
                 !other.is_meta() && range.span().contains(other.first_name()) && !other.is_like(row)
             };
-            let mut others = table.rows.iter().filter(is_other).peekable();
-            if others.peek().is_some() && others.all(|other| !other.has(&self.local.name)) {
-                self.local.clone().leave_split_off(range.clone()).await?;
+            for other in table.rows.iter().filter(is_other).filter(|other| !other.has(&self.local.name)) {
+                self.local.clone().leave_split_off(range.clone(), other.clone()).await?;
             }
         }
         Ok(())

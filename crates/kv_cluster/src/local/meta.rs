@@ -274,9 +274,16 @@ impl LocalNode {
         }
     }
 
-    /// A range is to be split, and the other part is not to be on this node.
-    pub(crate) async fn leave_split_off(self: Arc<Self>, range: Arc<Range>) -> Result<(), Error> {
-        let leave = move || self.ranges.as_ref().map_or(Ok(()), |ranges| ranges.leave_split_off(&range));
+    /// A range is to be split, and the row that begins then is not to be on this node.
+    pub(crate) async fn leave_split_off(
+        self: Arc<Self>,
+        range: Arc<Range>,
+        row: PlacedRow,
+    ) -> Result<(), Error> {
+        let leave = move || match &self.ranges {
+            Some(ranges) => ranges.leave_split_off(&range, row.first_name()),
+            None => Ok(()),
+        };
         let left = spawn_blocking(leave).await.unwrap_or(Ok(()));
         left.map_err(|error| Error::DataDir(error.to_string()))
     }

@@ -208,8 +208,10 @@ impl RaftStateMachine<Kinds> for StateMachine {
 
     /// Freezes the store, between two entries.
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let Machine { store, progress, .. } = &self.machine;
-        let taking = Mutex::new(self.snapshots.begin(store, progress));
+        let Machine { store, progress, spans, .. } = &self.machine;
+        // The log would be cut before what was split off has files.
+        let taking = if spans.is_pending() { None } else { self.snapshots.begin(store, progress) };
+        let taking = Mutex::new(taking);
         SnapshotBuilder { taking, log: self.log.clone() }
     }
 

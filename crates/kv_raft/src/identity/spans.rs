@@ -3,20 +3,36 @@
 
 use super::Span;
 use kv::FrozenStore;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    task::block_in_place,
+};
 
 /// The names of a range.
 #[derive(Debug)]
 pub(crate) struct Spans {
     /// Those that its files name come last; others refer to those before.
     spans: boxcar::Vec<Span>,
-    split_off: Mutex<Option<SplitOff>>,
-    /// Whether what was split off has no files yet, and why it could not get them.
-    is_pending: watch::Sender<(bool, Option<String>)>,
-    /// Notified when something was split off.
-    has_split: Arc<Notify>,
+    split: Mutex<SplitState>,
+    has_changed: Condvar,
+    /// Why what was split off could not get files.
+    failure: watch::Sender<Option<String>>,
+    /// Held while what was split off gets files.
+    making: Mutex<()>,
+    /// Notified when something was split off; without it, nobody makes files of that.
+    has_split: Option<Arc<Notify>>,
+}
+
+#[derive(Debug, Default)]
+struct SplitState {
+    /// Whether something was split off that has no files yet.
+    is_pending: bool,
+    /// It, until someone makes them.
+    split_off: Option<SplitOff>,
+    /// Whether nobody will.
+    is_closed: bool,
 }
 
 /// What was split off a range: how another one begins.
@@ -40,9 +56,9 @@ pub(crate) struct SplitOff {
 
 impl Spans {
     /// The names that the files of a replica name.
-    pub(crate) fn new(span: Span, has_split: Arc<Notify>) -> Spans {
-        let (spans, split_off, is_pending) = (boxcar::vec![span], Mutex::default(), watch::Sender::default());
-        Spans { spans, split_off, is_pending, has_split }
+    pub(crate) fn new(span: Span, has_split: Option<Arc<Notify>>) -> Spans {
+        let (split, has_changed, failure, making) = Default::default();
+        Spans { spans: boxcar::vec![span], split, has_changed, failure, making, has_split }
     }
 
     /// The names that there are.
@@ -61,39 +77,63 @@ impl Spans {
         self.forget();
     }
 
+    /// Waits until what was split off before has files: a store has one frozen copy. `false` if it gets none
+    /// in this run.
+    pub(crate) fn wait_until_made(&self) -> bool {
+        let mut split = self.split.lock();
+        if split.is_pending && self.has_split.is_some() {
+            let is_decided = |split: &SplitState| !split.is_pending || split.is_closed;
+            block_in_place(|| self.has_changed.wait_while(&mut split, |split| !is_decided(split)));
+        }
+        !split.is_pending
+    }
+
     /// Keeps what was split off until it has files.
     pub(crate) fn keep(&self, split_off: SplitOff) {
-        *self.split_off.lock() = Some(split_off);
-        self.is_pending.send_replace((true, None));
-        self.has_split.notify_one();
+        let mut split = self.split.lock();
+        (split.is_pending, split.split_off) = (true, Some(split_off));
+        self.has_split.iter().for_each(|has_split| has_split.notify_one());
     }
 
     /// Whether what was split off has no files yet.
     pub(crate) fn is_pending(&self) -> bool {
-        self.is_pending.borrow().0
+        self.split.lock().is_pending
+    }
+
+    /// Held while what was split off gets files, so that one does that.
+    pub(crate) fn begin_to_make(&self) -> MutexGuard<'_, ()> {
+        self.making.lock()
     }
 
     /// Takes what was split off at this name, if that has no files yet.
     pub(crate) fn take(&self, at: &[u8]) -> Option<SplitOff> {
-        self.split_off.lock().take_if(|split_off| *split_off.at == *at)
+        self.split.lock().split_off.take_if(|split_off| *split_off.at == *at)
     }
 
-    /// What was split off could not get files.
+    /// What was split off could not get files: the range is loaded again, and splits it off again.
     pub(crate) fn fail(&self, reason: String) {
-        self.is_pending.send_replace((true, Some(reason)));
+        self.close();
+        self.failure.send_replace(Some(reason));
     }
 
     /// Waits until that has happened.
     pub(crate) async fn failed(&self) -> String {
-        let mut pending = self.is_pending.subscribe();
-        let failed = pending.wait_for(|(_, failure)| failure.is_some()).await;
+        let mut failure = self.failure.subscribe();
+        let failed = failure.wait_for(Option::is_some).await;
         // It does not end before `self` does.
-        failed.ok().and_then(|failed| failed.1.clone()).unwrap_or_default()
+        failed.ok().and_then(|failed| failed.clone()).unwrap_or_default()
     }
 
-    /// The store begins again, and with it what it has split off.
+    /// Whoever waits for files waits no longer: the run ends.
+    pub(crate) fn close(&self) {
+        self.split.lock().is_closed = true;
+        self.has_changed.notify_all();
+    }
+
+    /// Nothing is split off that has no files, or the store begins again, and with it what it has split off.
     pub(crate) fn forget(&self) {
-        drop(self.split_off.lock().take());
-        self.is_pending.send_replace((false, None));
+        *self.split.lock() = SplitState::default();
+        self.failure.send_replace(None);
+        self.has_changed.notify_all();
     }
 }

@@ -469,7 +469,7 @@ mod tests {
         let directory = TempDir::new().expect("a directory");
         let disk = Arc::new(Disk::open(directory.path()).expect("open"));
         let span = crate::identity::Span { start: Box::default(), end: None, text: "..".into() };
-        let spans = Arc::new(Spans::new(span, Arc::default()));
+        let spans = Arc::new(Spans::new(span, None));
         let refusal = RangeError::Behind { range: "..".into(), limit: 0 };
         let proposals = Proposals::new(spans, Arc::default(), disk, refusal);
         proposals.accept();

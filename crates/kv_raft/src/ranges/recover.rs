@@ -92,11 +92,12 @@ impl Recoverable {
         let snapshots =
             Snapshots::new(text, data.clone(), directory.clone(), owner, disk_of_log, budget.clone());
         let store = Arc::new(Store::for_range(owner.seed, identity.shards as usize));
-        let spans = Arc::new(Spans::new(identity.span.clone(), Arc::default()));
-        let progress = execute_all(&directory, &log, &snapshots, &store, &spans)?;
+        let spans = Arc::new(Spans::new(identity.span.clone(), None));
+        let executed = execute_all(&directory, &log, &snapshots, &store, &spans);
         if spans.is_pending() {
             return Err(OpenError::Splitting { range: identity.span.text.to_string() });
         }
+        let progress = executed?;
 
         let (made, new) = make_replica(&part, &identity.span, threads, id)?;
         let term = log.vote().map_or(0, |vote| vote.term).max(log.last().map_or(0, |last| last.term));

@@ -29,25 +29,29 @@ use std::{
 };
 
 impl Ranges {
-    /// Opens the replica with which a range begins that this one was to split off; `None` if that is not done
-    /// yet. If this replica did not take part, because it got its data from another one, it is empty. Without
-    /// a row, the new range is not to be on this node.
+    /// Opens the replica of the range that begins with a name, which this one was to split off; `None` if that
+    /// is not done yet. If this replica did not take part, because it got its data from another one, it is
+    /// empty. Without a row, the new range is not to be on this node.
     pub(super) fn finish_split(
         &self,
         before: &Arc<Range>,
+        at: &[u8],
         row: Option<&ReplicaSpan>,
     ) -> Result<Option<Begun>, OpenError> {
-        let Some(span) = before.placement().span else { return Ok(None) };
-        let end = span.end.as_deref().unwrap_or_default();
-        if before.store.split_at().is_none_or(|at| *at > *end) {
-            return Ok(None);
-        }
         let Some(directory) = self.directory_of(before) else { return Ok(None) };
-        let split_off = before.spans.take(end);
+        let _making = before.spans.begin_to_make();
+        let split_at = before.store.split_at().filter(|split_at| **split_at <= *at);
+        let (split_off, end) = match (before.spans.take(at), split_at) {
+            (Some(split_off), _) => (Some(split_off), at.into()),
+            (None, Some(split_at)) if !before.spans.is_pending() => (None, split_at),
+            (None, _) => return Ok(None),
+        };
         let made = match (row, split_off) {
             (Some(row), Some(split_off)) => self.shared.begin_split_off(&directory, split_off, &row.span),
             _ => Ok(None),
         };
+        let span = before.placement().span.filter(|span| span.end.as_deref() == Some(&*end));
+        let span = span.unwrap_or_else(|| before.span().until(&end));
         let made = made.and_then(|made| {
             let identity = read_identity(&directory)?;
             write_replica(&directory, &Identity { span: span.clone(), ..identity })?;
@@ -55,7 +59,9 @@ impl Ranges {
         });
         let made = made.inspect_err(|error| before.spans.fail(error.to_string()))?;
         before.spans.shrink(span);
-        before.set_placement(Placement { span: None, ..before.placement() });
+        let placement = before.placement();
+        let left = placement.span.clone().filter(|left| left != before.span());
+        before.set_placement(Placement { span: left, ..placement });
         match (row, made) {
             (Some(row), None) => {
                 let (ranges, threads) = (self.shared.directory(), self.shared.settings.threads);

@@ -76,7 +76,7 @@ impl Node {
         let (text, disk) = (identity.span.text.clone(), self.disk.clone());
         let (data_dir, owner) = (self.data_dir.clone(), identity.owner());
         let snapshots = Snapshots::new(text, data_dir, directory.into(), owner, disk.clone(), Arc::default());
-        let spans = Spans::new(identity.span.clone(), Arc::default());
+        let spans = Spans::new(identity.span.clone(), None);
         let range = Range::new(spans, (None, false), store, snapshots, Arc::default(), disk, Fsync::Always);
         let range = Arc::new(range);
         range.set_transaction_limits(TransactionLimits::default());

@@ -137,7 +137,7 @@ fn without_a_log(data_dir: &Path, waiting: &Arc<WaitingBytes>) -> Range {
         Arc::default(),
     );
     let range = Range::new(
-        Spans::new(span, Arc::default()),
+        Spans::new(span, None),
         (None, false),
         Store::for_range(1, 1),
         snapshots,

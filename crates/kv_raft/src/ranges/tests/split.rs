@@ -76,6 +76,14 @@ impl Nodes {
         }
     }
 
+    /// The directory of a part at a node: the same at all, if they have made it of the same split.
+    fn directory(&self, node: usize, start: &str) -> PathBuf {
+        let (range, ranges) = (self.part(node, start).expect("a part"), self.ranges(node));
+        let open = ranges.open.read();
+        let of_part = open.iter().find(|open| Arc::ptr_eq(&open.range, &range)).expect("open");
+        of_part.directory.file_name().expect("a name").into()
+    }
+
     /// The names that a node lists of a part.
     fn listed(&self, node: usize, start: &str) -> Vec<String> {
         let range = self.part(node, start).expect("a part");
@@ -242,10 +250,68 @@ async fn a_part_that_is_not_to_be_on_a_node_leaves_no_files_there() {
         assert!(began.elapsed() < WAIT, "it is not split");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    nodes.ranges(2).leave_split_off(&range).expect("left");
+    nodes.ranges(2).leave_split_off(&range, b"g").expect("left");
     assert_eq!((nodes.ranges(2).all().len(), &range.span().end), (1, &Some((*b"g").into())));
     while range.store().bucket_counts()[0] > 1 {
         assert!(began.elapsed() < WAIT, "x is not removed");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// A node that executes two splits at once has the parts of both, with the ids that these have elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_for_two_splits_has_the_right_parts() {
+    let two = rows(&[span("", Some("s")), span("s", None)]);
+    let three = rows(&[span("", Some("m")), span("m", Some("s")), span("s", None)]);
+    for is_killed in [false, true] {
+        let nodes = Nodes::start();
+        nodes.write(&ALL, "SET b 1; SET n 1; SET s 1").await;
+        nodes.has_caught_up(2, "").await;
+        nodes.close(2).await;
+        nodes.follow_all(&[0, 1], &two).await;
+        nodes.write_part("s", "SET t 1").await;
+        nodes.follow_all(&[0, 1], &three).await;
+        nodes.open_with(2, three.clone());
+        if is_killed {
+            // Whatever it has done of it.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            nodes.kill(2).await;
+            nodes.open_with(2, three.clone());
+        }
+        nodes.follow_all(&[2], &three).await;
+        nodes.close(0).await;
+        for (start, names) in [("", &["b"][..]), ("m", &["n"]), ("s", &["s", "t"])] {
+            assert_eq!(nodes.write_part(start, &format!("INCR {}", names[0])).await, ["Number(2)"]);
+            nodes.has_caught_up(2, start).await;
+            assert_eq!(nodes.listed(2, start), names);
+            if !start.is_empty() {
+                assert_eq!(nodes.directory(1, start), nodes.directory(2, start), "from {start:?}");
+            }
+        }
+    }
+}
+
+/// What was split off and has no files yet is not lost when more is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_split_waits_until_the_first_part_has_files() {
+    let two = rows(&[span("", Some("s")), span("s", None)]);
+    let three = rows(&[span("", Some("m")), span("m", Some("s")), span("s", None)]);
+    let nodes = Nodes::start();
+    nodes.write(&ALL, "SET b 1; SET n 1; SET s 1").await;
+    // One of them makes no files for now.
+    nodes.follow(2, &two[..1]);
+    nodes.follow_all(&[0, 1], &two).await;
+    nodes.follow_all(&[0, 1], &three).await;
+    nodes.write_part("m", "SET o 1").await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(nodes.range(2).spans.is_pending());
+    nodes.follow_all(&[2], &three).await;
+    for (start, names) in [("", &["b"][..]), ("m", &["n", "o"]), ("s", &["s"])] {
+        nodes.write_part(start, &format!("INCR {}", names[0])).await;
+        nodes.has_caught_up(2, start).await;
+        assert_eq!(nodes.listed(2, start), names);
+    }
+    // It ends although it waits.
+    nodes.follow(2, &rows(&[span("", Some("d"))]));
+    nodes.close(2).await;
 }
