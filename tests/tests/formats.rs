@@ -207,7 +207,7 @@ fn newer_files() -> [Newer; 6] {
             path: log,
             raise: |bytes| raise_entry(bytes, PAYLOAD_HEADER_BYTES),
             starts: true,
-            says: "a group of version 9, and this release knows version 1: use a release that knows version 9",
+            says: "a group of version 9, and this release knows version 2: use a release that knows version 9",
         },
     ]
 }
