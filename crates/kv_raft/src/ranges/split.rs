@@ -29,9 +29,9 @@ use std::{
 };
 
 impl Ranges {
-    /// Opens the replica of the range that begins with a name, which this one was to split off; `None` if that
-    /// is not done yet. If this replica did not take part, because it got its data from another one, it is
-    /// empty. Without a row, the new range is not to be on this node.
+    /// Opens the replica of the range that begins with a name, which this one was to split off; `None` if
+    /// that is not done yet. If this replica did not take part, because it got its data from another one, it
+    /// is empty. Without a row, the new range is not to be on this node.
     pub(super) fn finish_split(
         &self,
         before: &Arc<Range>,
