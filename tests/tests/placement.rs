@@ -147,7 +147,7 @@ fn a_split_goes_on_when_any_node_is_killed() {
     }
     for (killed, line) in ["split .. at k", "split ..j at d", "split k.. at y"].iter().enumerate() {
         let asked = (killed + 2) % 3;
-        rpc(trio.node(asked), line);
+        wait_until("all nodes are up", || trio.node(asked).verb(&["rpc", line]).status.success());
         trio.kill(killed);
         for name in buckets {
             wait_until("its clients are served", || {

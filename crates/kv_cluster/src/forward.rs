@@ -308,9 +308,13 @@ impl<'a> ForwardedBatch<'a> {
             self.wait_for_answer().await;
             let Target::Replicas(replicas) = self.target else { return };
             let Some(failure) = self.misdirected() else { return };
-            if failure.is_split_off() && self.redirect() {
-                self.state = State::Unsent;
-                continue;
+            if failure.is_split_off() {
+                // What is sent together from now on is of one row.
+                self.is_split = true;
+                if self.redirect() {
+                    self.state = State::Unsent;
+                    continue;
+                }
             }
             if let Err(error) = self.search.go_on(replicas, self.server, failure).await {
                 self.state = State::NoLeader(error);

@@ -203,6 +203,8 @@ pub(crate) const PROGRESS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Time between two rounds of the sweeper of a range.
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(100);
+/// How long buckets are kept that were split off and have files.
+pub(crate) const SPLIT_REMOVAL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Bytes of records in the longest block of a snapshot.
 pub(crate) const SNAPSHOT_BLOCK_BYTES: usize = 1 << 20;

@@ -230,7 +230,7 @@ impl Machine {
             }
         });
         let frozen = self.store.split_off(at);
-        // Otherwise this replica has executed it before, and there are files of it.
+        // Otherwise it has executed it before, and there are files of it, or it came when that was over.
         if self.spans.newest().end.as_ref().is_none_or(|end| **at < **end) {
             self.spans.keep(SplitOff {
                 at: (*at).into(),

@@ -15,7 +15,7 @@ use crate::{
     limits::{
         EARLY_CLOCK_MS, END_PAUSE, LOG_CHECK_PAUSE, LOG_ENTRY_BYTES, LOG_LOW_BYTES, PROGRESS_PAUSE,
         RENEW_PAUSE_LIMIT, SNAPSHOT_INDEX_SHARE, SNAPSHOT_LOG_BYTES, SNAPSHOT_LOG_ENTRIES, SNAPSHOT_PAUSE,
-        SWEEP_PAUSE,
+        SPLIT_REMOVAL_PAUSE, SWEEP_PAUSE,
     },
     log::{Fsync, Log, LogStats, sync},
     machine::{ApplyError, Crash, InFlight, Machine},
@@ -514,6 +514,8 @@ impl Replica {
             sleep(SWEEP_PAUSE).await;
             let split_at = store.split_at().filter(|_| !range.spans.is_pending());
             if split_at != removed_from {
+                // A read that was directed here before may be in flight.
+                sleep(SPLIT_REMOVAL_PAUSE).await;
                 let mut removal = Removal::default();
                 while store.remove_split_off(&mut removal) {
                     tokio::task::yield_now().await;

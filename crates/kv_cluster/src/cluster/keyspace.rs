@@ -161,6 +161,8 @@ impl Cluster {
     /// Ends all buckets of a database, or of all of them, on all nodes. If a node is known to be down that
     /// owns some alone, or a row has no leader, none is touched.
     pub async fn flush(&self, database: Option<Database>) -> Result<(), Error> {
+        // A row may have been split a moment ago. If that cannot be learned, what is known is flushed.
+        drop(self.learn_placements().await);
         let peers = self.owners_alone.iter().copied().flatten();
         if let Some(down) = peers.filter_map(|peer| self.peers[peer].down_error()).next() {
             return Err(down);

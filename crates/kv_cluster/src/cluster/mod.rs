@@ -534,7 +534,9 @@ fn check_placements(
     }
     let differs = |route: &&Route| route.is_replicated() && !placements.agrees_with(route);
     for route in routes.spans().iter().filter(differs) {
-        let agreed = placements.find(route.buckets()).map(|row| row.node_names()).unwrap_or_default();
+        let agreed: Vec<_> =
+            placements.rows_of(route).map(|row| format!("{}: {}", row.buckets(), row.node_names())).collect();
+        let agreed = agreed.join("; ");
         tracing::warn!(
             row = route.buckets(),
             nodes = agreed,

@@ -4,7 +4,7 @@
 use crate::{
     cluster::{Cluster, fan_out::PendingReply},
     error::{Error, RangeFailure, RangeFailureKind},
-    limits::PLACEMENT_PAUSE,
+    limits::{NODES_VERSION, PLACEMENT_PAUSE},
     link::node_query::NodeQuery,
     local::rows::{Placed, ReplicatedRow},
     node_name::NodeName,
@@ -48,7 +48,17 @@ impl Cluster {
 
     /// Splits a row in two: the second part begins with a name. The replicas of both are on the same nodes.
     pub async fn split(&self, buckets: &str, at: &[u8]) -> Result<(), Error> {
-        let buckets = self.find_row(buckets)?.buckets().into();
+        let row = self.find_row(buckets)?;
+        self.peers.iter().try_for_each(|peer| peer.check_version(NODES_VERSION))?;
+        // One that is away would have no part of its own to begin with.
+        if let Some(down) = self.peers.iter().find(|peer| row.has(peer.name()) && !peer.is_up()) {
+            let (row, node) = (row.buckets(), down.name());
+            return Err(invalid(format!(
+                "node {node} is down: {row} is split when all its nodes are up, or `replicas {row} NODE...` names \
+                 others"
+            )));
+        }
+        let buckets = row.buckets().into();
         self.change(TableChange::Split { buckets, at: at.into() }).await?;
         self.learn_placements().await
     }
@@ -139,15 +149,16 @@ impl Cluster {
         Ok(())
     }
 
+    /// Follows what is known, and what is new. What cannot be followed is no reason not to do the rest.
     async fn follow_once(&self) -> Result<(), Error> {
-        self.follow_table(None).await?;
+        let followed = self.follow_table(None).await;
         self.ask_if_alone().await?;
         if self.meta.as_ref().is_some_and(|meta| meta.served_here().is_some()) {
             self.local.add_missing_rows().await?;
             self.local.add_first_nodes().await?;
         }
         self.learn_nodes().await?;
-        self.learn_placements().await?;
+        let learned = self.learn_placements().await;
         for row in self.local.replicated.all() {
             let Placed { row, here: Some(range) } = row.placed() else { continue };
             let is_split = *range.span() == row.span();
@@ -156,11 +167,11 @@ impl Cluster {
                 self.learn_placements().await?;
             }
         }
-        Ok(())
+        followed.and(learned)
     }
 
     /// Asks for the newest table, and follows it.
-    async fn learn_placements(&self) -> Result<(), Error> {
+    pub(super) async fn learn_placements(&self) -> Result<(), Error> {
         let epoch = self.local.replicated.table.borrow().epoch;
         let mut learned = None;
         for pending in self.query_meta(&NodeQuery::Placements { epoch }).await? {
@@ -196,28 +207,37 @@ impl Cluster {
         }
         let table = known.borrow().clone();
         self.add_rows(&table);
+        let mut followed = Ok(());
         for replicated in self.local.replicated.all() {
-            let placed = replicated.placed();
-            let Some(row) = table.row_like(&placed.row) else { continue };
-            let is_here = row.has(&self.local.name);
-            if *row == placed.row && is_here == placed.here.is_some() {
-                continue;
-            }
-            let here = match (&placed.here, is_here) {
-                (Some(range), true) => {
-                    self.local.set_placement(range, row);
-                    Some(range.clone())
-                }
-                (None, true) => self.local.clone().add_replica(row.clone()).await?,
-                (_, false) => None,
-            };
-            let left = placed.here.clone().filter(|_| !is_here);
-            replicated.place(Placed { here, row: row.clone() });
-            if let Some(range) = left {
-                self.local.remove_replica(&range).await?;
+            if let Some(row) = table.row_like(&replicated.placed().row) {
+                followed = followed.and(self.follow_row(replicated, row).await);
             }
         }
-        self.leave_parts(&table).await
+        followed.and(self.leave_parts(&table).await)
+    }
+
+    /// Makes the replica of a row that is to be here, or removes the one that has left.
+    async fn follow_row(&self, replicated: &ReplicatedRow, row: &PlacedRow) -> Result<(), Error> {
+        let (placed, is_here) = (replicated.placed(), row.has(&self.local.name));
+        let here = match (&placed.here, is_here) {
+            (here, _) if *row == placed.row && is_here == here.is_some() => return Ok(()),
+            (Some(range), true) => {
+                self.local.set_placement(range, row);
+                Some(range.clone())
+            }
+            (None, true) => self.local.clone().add_replica(row.clone()).await?,
+            (_, false) => None,
+        };
+        if here.is_none() && *row == placed.row && is_here {
+            // It is yet to be split off.
+            return Ok(());
+        }
+        let left = placed.here.clone().filter(|_| !is_here);
+        replicated.place(Placed { here, row: row.clone() });
+        match left {
+            Some(range) => self.local.remove_replica(&range).await,
+            None => Ok(()),
+        }
     }
 
     /// Adds the rows that were split off others, and has requests go to them, before these end.
@@ -237,14 +257,20 @@ impl Cluster {
         }
     }
 
-    /// Ends what ranges of this node have split off that is not to be here.
+    /// Ends what ranges of this node have split off that is not to be here, or is here already, since a
+    /// process ended before it had noted that.
     async fn leave_parts(&self, table: &PlacementTable) -> Result<(), Error> {
         for replicated in self.local.replicated.all() {
             let Placed { row, here: Some(range) } = replicated.placed() else { continue };
             let is_other = |other: &&PlacedRow| {
                 !other.is_meta() && range.span().contains(other.first_name()) && !other.is_like(row)
             };
-            for other in table.rows.iter().filter(is_other).filter(|other| !other.has(&self.local.name)) {
+            let is_open = |other: &PlacedRow| {
+                let open = self.local.replicated.find(other.first_name());
+                open.is_some_and(|open| open.placed().here.is_some())
+            };
+            let is_over = |other: &&PlacedRow| !other.has(&self.local.name) || is_open(other);
+            for other in table.rows.iter().filter(is_other).filter(is_over) {
                 self.local.clone().leave_split_off(range.clone(), other.clone()).await?;
             }
         }

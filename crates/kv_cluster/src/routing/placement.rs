@@ -268,10 +268,11 @@ impl PlacementTable {
     /// Makes a change, or says why it cannot be made.
     pub(crate) fn change(&mut self, change: &TableChange) -> Result<(), String> {
         match change {
-            TableChange::Place { buckets, nodes } => match self.index_of(buckets) {
-                Some(index) => self.rows[index].place(nodes.clone()),
-                None => Err(self.unknown_row(buckets)),
-            },
+            TableChange::Place { buckets, nodes } => {
+                let index = self.index_of(buckets).ok_or_else(|| self.unknown_row(buckets))?;
+                self.check_next(index)?;
+                self.rows[index].place(nodes.clone())
+            }
             TableChange::Settle { row } => {
                 if let Some(settled) = self.rows.iter_mut().find(|other| *other == row) {
                     (settled.leaving, settled.is_moving) = (Box::default(), false);
@@ -286,10 +287,26 @@ impl PlacementTable {
                         "there are {ROWS} rows with replicas, and a cluster may have no more"
                     ));
                 }
+                self.check_next(index)?;
                 let part = self.rows[index].split(at)?;
                 self.rows.push(part);
                 Ok(())
             }
+        }
+    }
+
+    /// Fails if the row that begins where this one ends is not settled: it may have been split off, and some
+    /// of its replicas are yet to be made of those of this one.
+    fn check_next(&self, index: usize) -> Result<(), String> {
+        let row = &self.rows[index];
+        let is_next =
+            |next: &&PlacedRow| !next.is_meta() && Some(&next.range.start) == row.range.end.as_ref();
+        match self.rows.iter().filter(|_| !row.is_meta()).find(is_next).filter(|next| next.is_moving) {
+            None => Ok(()),
+            Some(next) => Err(format!(
+                "{}, behind {}, is being moved or split: try again when `plans` does not show it",
+                next.buckets, row.buckets
+            )),
         }
     }
 
@@ -381,6 +398,30 @@ mod tests {
         assert_eq!(changed(&back, &settle).as_ref(), Ok(&back));
         assert!(changed(&moved, &settle).expect("settled").rows[2].leaving.is_empty());
         assert!(moved.rows[2].is_moving && !changed(&moved, &settle).expect("settled").rows[2].is_moving);
+    }
+
+    #[test]
+    fn a_row_is_split_and_neither_part_is_split_or_moved_before_both_are_there() {
+        let table = table();
+        let buckets = table.rows[2].buckets().to_owned();
+        let split = |table: &PlacementTable, buckets: &str, at: &str| {
+            let at = at.as_bytes().into();
+            changed(table, &TableChange::Split { buckets: buckets.into(), at })
+        };
+        let parts = split(&table, &buckets, "t").expect("split");
+        let names: Vec<_> = parts.rows.iter().map(|row| (row.buckets(), row.is_moving)).collect();
+        assert_eq!(names[2..], [("n..s", true), ("t..", true)]);
+        assert_eq!(parts.rows[2].nodes, parts.rows[3].nodes);
+        let settled = |table: &PlacementTable, index: usize| {
+            changed(table, &TableChange::Settle { row: table.rows[index].clone() }).expect("settled")
+        };
+        let low = settled(&parts, 2);
+        let refused = "t.., behind n..s, is being moved or split: try again when `plans` does not show it";
+        assert_eq!(place(&low, "n..s", &["a", "b", "c"]), Err(refused.into()));
+        assert_eq!(split(&low, "n..s", "p"), Err(refused.into()));
+        assert!(place(&low, "t..", &["a", "b", "c"]).is_ok());
+        let both = settled(&low, 3);
+        assert!(place(&both, "n..s", &["a", "b", "c"]).is_ok() && split(&both, "n..s", "p").is_ok());
     }
 
     #[test]

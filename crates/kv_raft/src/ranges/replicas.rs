@@ -308,7 +308,10 @@ pub(super) fn find_or_make(directory: &Path, row: &ReplicaSpan, threads: usize) 
 
 /// Moves the replicas of a span out of their place.
 pub(super) fn keep_replicas_aside(data_dir: &Path, directory: &Path, span: &Span) -> Result<(), OpenError> {
-    let is_its = |(_, identity): &Found| identity.span == *span;
+    // One that was yet to be split has more names.
+    let is_its = |(_, identity): &Found| {
+        identity.span.start == span.start && identity.span.has_names() == span.has_names()
+    };
     for (path, _) in Replicas::find(directory)?.found.into_iter().filter(is_its) {
         let kept = keep_aside(data_dir, &path)?;
         tracing::warn!(

@@ -52,13 +52,12 @@ impl Ranges {
         };
         let span = before.placement().span.filter(|span| span.end.as_deref() == Some(&*end));
         let span = span.unwrap_or_else(|| before.span().until(&end));
-        let made = made.and_then(|made| {
-            let identity = read_identity(&directory)?;
-            write_replica(&directory, &Identity { span: span.clone(), ..identity })?;
-            Ok(made)
-        });
         let made = made.inspect_err(|error| before.spans.fail(error.to_string()))?;
-        before.spans.shrink(span);
+        // Whoever keeps the file keeps that of these names from now on.
+        before.spans.shrink(span.clone());
+        let written = read_identity(&directory)
+            .and_then(|identity| write_replica(&directory, &Identity { span, ..identity }));
+        written.inspect_err(|error| before.spans.fail(error.to_string()))?;
         let placement = before.placement();
         let left = placement.span.clone().filter(|left| left != before.span());
         before.set_placement(Placement { span: left, ..placement });

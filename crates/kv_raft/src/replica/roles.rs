@@ -351,11 +351,10 @@ impl Replica {
             };
             match changed {
                 Ok(is_settled) => {
-                    let splits = is_settled && placement.span.is_some();
-                    if splits {
-                        self.propose_split(consensus, &placement);
-                    }
-                    range.set_settled((is_settled && !splits).then(|| placement.clone()));
+                    // Also if a replica is away: the range that is split off would have no member until then.
+                    self.propose_split(consensus, &placement);
+                    let is_settled = is_settled && placement.span.is_none();
+                    range.set_settled(is_settled.then(|| placement.clone()));
                 }
                 Err(error) => {
                     let span = &*range.span().text;
@@ -389,7 +388,8 @@ impl Replica {
         Ok(false)
     }
 
-    /// Has the range split off what it is not to have, unless that is executed. Each replica has a successor.
+    /// Has the range split off what it is not to have, if there is something and that is not executed. Each
+    /// voter has a successor.
     fn propose_split(&self, consensus: &Consensus, placement: &Placement) {
         let range = &self.range;
         let Some(at) = placement.span.as_ref().and_then(|span| span.end.as_deref()) else { return };

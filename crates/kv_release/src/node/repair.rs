@@ -82,15 +82,12 @@ pub(crate) fn rebuild(settings: &Settings, range: &str) -> Result<(), Error> {
 
 /// Fails if no other node has a replica of the range.
 fn check_is_replicated(settings: &Settings, range: &str) -> Result<(), Error> {
-    let joined = if settings.joins {
-        Membership::load(settings.node.data_dir.as_deref())
-    } else {
-        Ok(Membership::default())
-    };
-    let joined = joined.map_err(|error| Error::DataDir(error.to_string()))?;
+    // Rows may have been split, or moved, since the configuration was written.
+    let saved = Membership::load(settings.node.data_dir.as_deref());
+    let saved = saved.map_err(|error| Error::DataDir(error.to_string()))?;
     let mut rows = settings.routes.spans().iter().filter(|row| row.is_replicated()).peekable();
     let is_meta = rows.peek().is_some() && range == "meta";
-    match is_meta || joined.has_row(range) || rows.any(|row| row.buckets() == range) {
+    match is_meta || saved.has_row(range) || rows.any(|row| row.buckets() == range) {
         true => Ok(()),
         false => Err(Error::Refused(format!(
             "range {range} has one replica, by [[routes]]: there is no other to get it from, and none that is missing"

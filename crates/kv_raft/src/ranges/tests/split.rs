@@ -33,6 +33,12 @@ impl Nodes {
                 Some(range) if *range.span() == row.span => true,
                 Some(range) => {
                     ranges.set_placement(&range, row);
+                    let is_open = |other: &Arc<Range>| {
+                        range.span().contains(&other.span().start) && !Arc::ptr_eq(other, &range)
+                    };
+                    for other in ranges.all().iter().filter(|other| is_open(other)) {
+                        ranges.leave_split_off(&range, &other.span().start).expect("left");
+                    }
                     false
                 }
                 None => ranges.add(row).expect("added").is_some(),
@@ -202,6 +208,28 @@ async fn a_node_that_ends_in_the_middle_of_a_split_has_both_parts_when_it_begins
             assert_eq!(nodes.listed(node, "g"), ["x"]);
         }
     }
+}
+
+/// The process ends when the part has files, and the range before does not know it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_was_made_just_before_the_end_is_not_made_again() {
+    let table = rows(&[span("", Some("g")), span("g", None)]);
+    let nodes = Nodes::start();
+    nodes.write(&ALL, "SET a 1; SET x 1").await;
+    let file = nodes.directories[2].lock().path().join("ranges").join(nodes.directory(2, "")).join("replica");
+    let before = fs::read(&file).expect("the file");
+    nodes.follow_all(&ALL, &table).await;
+    nodes.write_part("g", "SET y 1").await;
+    nodes.close(2).await;
+    fs::write(&file, before).expect("written");
+    nodes.open_with(2, table.clone());
+    nodes.follow_all(&[2], &table).await;
+    nodes.close(1).await;
+    assert_eq!(nodes.write_part("g", "INCR y").await, ["Number(2)"]);
+    nodes.has_caught_up(2, "g").await;
+    assert_eq!(nodes.listed(2, "g"), ["x", "y"]);
+    assert!(!nodes.range(2).spans.is_pending());
+    nodes.part(2, "").expect("a part").take_snapshot().await.expect("taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]
