@@ -36,6 +36,17 @@ impl NameRange {
         Ok(range)
     }
 
+    /// As a route writes it; `None` if none can.
+    pub(super) fn text(&self) -> Option<String> {
+        let last = match self.end.as_deref() {
+            None => Vec::new(),
+            Some([first @ .., last]) => [first, &[last.checked_sub(1)?]].concat(),
+            Some([]) => return None,
+        };
+        let text = format!("{}..{}", str::from_utf8(&self.start).ok()?, str::from_utf8(&last).ok()?);
+        NameRange::parse(&text).is_ok_and(|range| range == *self).then_some(text)
+    }
+
     /// All names.
     pub(crate) fn all() -> NameRange {
         NameRange { start: Box::default(), end: None }
