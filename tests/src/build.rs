@@ -7,7 +7,7 @@ use std::{
     io::{Write, stderr},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -20,8 +20,27 @@ pub fn binary(release: &str) -> PathBuf {
 /// A foo with a fault that tests must find: a value of `kv_fault`. It is built in a target directory of its
 /// own, where nobody takes it for a sound one. Only crates of the workspace are compiled for each fault.
 pub(crate) fn faulty_foo(fault: &str) -> PathBuf {
-    let target = profile_directory().parent().expect("it is below the target directory").join("faulty");
-    fs::create_dir_all(&target).expect("the target directory is writable");
+    let target = faulty_target();
+    let mut cargo = with_fault("build", fault, &target);
+    assert!(cargo.args(["--package", "foo"]).status().expect("cargo starts").success(), "foo builds");
+    let program = target.join(format!("foo-{fault}"));
+    fs::copy(target.join("debug/foo"), &program).expect("the program can be copied");
+    program
+}
+
+/// Runs a unit test of kv_raft in a build with a fault.
+pub fn faulty_unit_test(fault: &str, test: &str) -> Output {
+    let mut cargo = with_fault("test", fault, &faulty_target());
+    cargo.args(["--package", "kv_raft", "--lib", "--", "--exact", test]).output().expect("cargo starts")
+}
+
+fn faulty_target() -> PathBuf {
+    profile_directory().parent().expect("it is below the target directory").join("faulty")
+}
+
+/// Has cargo compile this fault into the crates of the workspace.
+fn with_fault(verb: &str, fault: &str, target: &Path) -> Command {
+    fs::create_dir_all(target).expect("the target directory is writable");
     let wrapper = target.join(format!("rustc-{fault}"));
     let script = format!("#!/bin/sh\nexec \"$@\" --cfg 'kv_fault=\"{fault}\"'\n");
     // A wrapper that has changed would have everything compiled again.
@@ -29,12 +48,11 @@ pub(crate) fn faulty_foo(fault: &str) -> PathBuf {
         fs::write(&wrapper, script).expect("the target directory is writable");
         fs::set_permissions(&wrapper, Permissions::from_mode(0o755)).expect("our own file");
     }
-    let mut cargo = cargo_build(&target);
-    cargo.args(["--package", "foo"]).env("RUSTC_WORKSPACE_WRAPPER", wrapper);
-    assert!(cargo.status().expect("cargo starts").success(), "foo builds with a fault");
-    let program = target.join(format!("foo-{fault}"));
-    fs::copy(target.join("debug/foo"), &program).expect("the program can be copied");
-    program
+    let mut cargo = cargo(verb, target);
+    // Each is compiled once, and nobody debugs it.
+    cargo.envs([("CARGO_INCREMENTAL", "0"), ("CARGO_PROFILE_DEV_DEBUG", "false")]);
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+    cargo
 }
 
 /// The foo of the version before this one, of the commit that `tests/previous_version` names; prints a note
@@ -58,7 +76,7 @@ fn build_previous() -> Option<PathBuf> {
         return None;
     }
     let target = directory.join("target");
-    let mut cargo = cargo_build(&target);
+    let mut cargo = cargo("build", &target);
     cargo.args(["--package", "foo"]).current_dir(source);
     assert!(cargo.status().expect("cargo starts").success(), "the version before builds");
     Some(target.join("debug/foo"))
@@ -87,7 +105,7 @@ fn build() -> PathBuf {
         Some("debug") | None => "dev",
         Some(named) => named,
     };
-    let mut cargo = cargo_build(directory.parent().expect("it is below the target directory"));
+    let mut cargo = cargo("build", directory.parent().expect("it is below the target directory"));
     cargo.args(["--package", "foo", "--package", "bar", "--package", "kv_bench", "--profile", profile]);
     assert!(cargo.status().expect("cargo starts").success(), "the programs build");
     directory
@@ -100,8 +118,8 @@ fn profile_directory() -> PathBuf {
     directory.expect("tests are built below a target directory").to_owned()
 }
 
-fn cargo_build(target: &Path) -> Command {
+fn cargo(verb: &str, target: &Path) -> Command {
     let mut cargo = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
-    cargo.args(["build", "--quiet", "--target-dir"]).arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo.args([verb, "--quiet", "--target-dir"]).arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
     cargo
 }

@@ -31,7 +31,7 @@ mod trio;
 mod verdicts;
 mod wait;
 
-pub use build::binary;
+pub use build::{binary, faulty_unit_test};
 pub use client::Client;
 pub use endless_log::EndlessLog;
 pub use network::{MACHINES, Network, Traffic};

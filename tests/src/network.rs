@@ -68,8 +68,7 @@ impl Network {
 
     fn connect_to_test(&self, machine: usize) {
         let (namespace, here) = (self.namespace(machine), self.clients_of(machine, 1));
-        // A name of a device has at most 15 bytes.
-        let device = format!("kv{}x{}c{machine}", self.process, self.number);
+        let device = self.client_device(machine);
         run(&format!("-n {namespace} link set lo up"));
         run(&format!("-n {namespace} address add {}/32 dev lo", self.link_address(machine)));
         run(&format!("link add {device} type veth peer name clients netns {namespace}"));
@@ -88,6 +87,11 @@ impl Network {
             let route = format!("{}/32 dev to{to} src {source}", self.link_address(to));
             run(&format!("-n {namespace} route add {route}"));
         }
+    }
+
+    /// The end at the test of a machine's cable. A name of a device has at most 15 bytes.
+    fn client_device(&self, machine: usize) -> String {
+        format!("kv{}x{}c{machine}", self.process, self.number)
     }
 
     /// Where the other machines reach one.
@@ -164,7 +168,8 @@ fn run(words: &str) {
 impl Drop for Network {
     fn drop(&mut self) {
         for machine in 0..MACHINES {
-            // The cables go with it.
+            // Its namespace stays as long as connections end that were cut, and with it the other cables.
+            let _ = Command::new("ip").args(["link", "delete", &self.client_device(machine)]).output();
             let _ = Command::new("ip").args(["netns", "delete", &self.namespace(machine)]).output();
         }
     }

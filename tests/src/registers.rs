@@ -17,6 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Clients that read and write. Beside them each node has one that only reads: no write of its own, which may
+/// wait for a majority, keeps it from reading.
 const CLIENTS: u64 = 6;
 
 /// The registers that clients share.
@@ -77,6 +79,7 @@ impl Registers {
 
     /// A client: it connects whenever the node runs, and uses registers until all is over.
     fn run_client(&self, number: u64) {
+        let only_reads = number >= CLIENTS;
         let mut rng = Rng::with_seed(number);
         let (node, is_text) = (number as usize % self.nodes.len(), number.is_multiple_of(2));
         let mut values = (1..).map(|value| (value * CLIENTS + number) * SPACING);
@@ -94,7 +97,10 @@ impl Registers {
                 let index = rng.usize(..REGISTERS.len());
                 if has_register(is_text, REGISTERS[index]) {
                     let value = values.next().expect("there are many numbers");
-                    let kind = connection.choose(&mut rng, REGISTERS[index], value);
+                    let kind = match only_reads {
+                        true => OperationKind::Read(None),
+                        false => connection.choose(&mut rng, REGISTERS[index], value),
+                    };
                     is_open = self.use_register(index, &mut connection, kind);
                 }
             }
@@ -132,7 +138,8 @@ impl Registers {
     /// Lets clients use the registers while `disturb` runs. Returns what they have seen that cannot be.
     pub fn check_while(&self, disturb: impl FnOnce()) -> Vec<String> {
         thread::scope(|scope| {
-            (0..CLIENTS).for_each(|number| drop(scope.spawn(move || self.run_client(number))));
+            let clients = CLIENTS + self.nodes.len() as u64;
+            (0..clients).for_each(|number| drop(scope.spawn(move || self.run_client(number))));
             // The clients end also if this panics.
             let _over = Over(&self.is_over);
             disturb();

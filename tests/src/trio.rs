@@ -3,11 +3,12 @@
 use crate::{
     build,
     network::Network,
+    output::sorted_lines,
     release::{Release, verb},
     temp_dir::TempDir,
-    wait::wait_until,
+    wait::{TIMEOUT, wait_until},
 };
-use std::{fmt::Write, net::TcpListener, path::PathBuf, process::Output, sync::Arc};
+use std::{fmt::Write, fs, net::TcpListener, path::PathBuf, process::Output, sync::Arc, time::Instant};
 
 /// Three nodes that know each other.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl Trio {
     /// As [`Trio::start`], with a machine of its own for each.
     pub fn start_on(network: Network) -> Trio {
         Trio::start_in(Some(network), "lease", build::binary("foo"))
+    }
+
+    /// As [`Trio::start_on`], of a build with a fault: a value of the `kv_fault` that is compiled in.
+    pub fn start_with_fault(fault: &str, network: Network) -> Trio {
+        Trio::start_in(Some(network), "lease", build::faulty_foo(fault))
     }
 
     fn start_in(network: Option<Network>, reads: &str, program: PathBuf) -> Trio {
@@ -114,6 +120,11 @@ impl Trio {
         self.nodes[node] = None;
     }
 
+    /// Removes what a node that does not run has on disk.
+    pub fn wipe(&self, node: usize) {
+        fs::remove_dir_all(self.data_dir(node)).expect("it was made by the node");
+    }
+
     /// Waits until a node has ended by itself.
     pub fn end(&mut self, node: usize) {
         let ended = self.node_mut(node).wait();
@@ -178,6 +189,21 @@ impl Trio {
         });
     }
 
+    /// Checks that the copies of all nodes have the same contents: each as a backup of its node has it.
+    pub fn check_copies(&self) {
+        self.wait_until_caught_up();
+        let copies = [0, 1, 2].map(|node| copy_of(self.node(node)));
+        let contents = || copies.each_ref().map(|copy| sorted_lines(&copy.verb(&["export", "--to", "-"])));
+        let (began, mut found) = (Instant::now(), contents());
+        // Something may expire between two exports.
+        while found != contents() && began.elapsed() < TIMEOUT {
+            found = contents();
+        }
+        for (name, other) in TRIO.iter().zip(&found) {
+            assert_eq!(found[0], *other, "{} and {name} have other contents", TRIO[0]);
+        }
+    }
+
     /// The node that leads.
     pub fn leader(&self) -> usize {
         let mut leader = None;
@@ -188,4 +214,16 @@ impl Trio {
         });
         leader.expect("one leads")
     }
+}
+
+/// A node alone that is restored from what another one has, whichever leads.
+fn copy_of(node: &Release) -> Release {
+    let directory = TempDir::new();
+    let file = directory.path().join("backup").display().to_string();
+    let copy = Release::durable();
+    for (release, verb) in [(node, "backup"), (&copy, "restore")] {
+        let done = release.verb(&[verb, &file]);
+        assert!(done.status.success(), "{done:?}");
+    }
+    copy
 }

@@ -205,6 +205,7 @@ fn disturb_all(network: Network, seed: u64) -> Result<String, String> {
         return Err(wrong.join("\n"));
     }
     assert!(registers.longest() < LONGEST_REPLY, "a client waited for {:?}", registers.longest());
+    cluster.trio.check_copies();
     Ok(format!(
         "{} acknowledged, {} refused, {} unknown; served again after {longest_recovery:.1?}, replies after {:.1?} \
          at most",

@@ -28,18 +28,19 @@ fn wait_until_moved(trio: &Trio) {
     }
 }
 
-#[test]
-fn three_copies_become_one_and_three_again_and_no_write_fails() {
-    let trio = Trio::start();
-    let [one, two, three] = TRIO;
-    let is_over = AtomicBool::new(false);
-    /// Ends the writers.
-    struct End<'a>(&'a AtomicBool);
-    impl Drop for End<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Relaxed);
-        }
+/// Ends the writers, also when a test fails.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
+}
+
+/// Counts with a client of each node while a change is made, and checks that no write fails or is lost. Each
+/// client counts in a bucket of each of these names.
+fn count_meanwhile(trio: &Trio, names: &[&str], change: impl FnOnce()) {
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         let writers: Vec<_> = trio
             .running()
@@ -50,13 +51,33 @@ fn three_copies_become_one_and_three_again_and_no_write_fails() {
                     let mut written = 0;
                     while !is_over.load(Relaxed) {
                         written += 1;
-                        assert_eq!(client.ask(&format!("INCR counter{number}")), format!(":{written}\\r\\n"));
+                        for name in names {
+                            let counted = client.ask(&format!("INCR {name}{number}"));
+                            assert_eq!(counted, format!(":{written}\\r\\n"), "{name}");
+                        }
                     }
                     written
                 })
             })
             .collect();
         let end = End(&is_over);
+        change();
+        drop(end);
+        for (number, writer) in writers.into_iter().enumerate() {
+            let written: u64 = writer.join().expect("it has written");
+            for name in names {
+                let read = trio.node(0).resp().ask(&format!("INCR {name}{number}"));
+                assert_eq!(read, format!(":{}\\r\\n", written + 1));
+            }
+        }
+    });
+}
+
+#[test]
+fn three_copies_become_one_and_three_again_and_no_write_fails() {
+    let trio = Trio::start();
+    let [one, two, three] = TRIO;
+    count_meanwhile(&trio, &["counter"], || {
         for (asked, line) in [
             (0, format!("replicas .. {three}")),
             (1, format!("move .. to {one}")),
@@ -67,12 +88,6 @@ fn three_copies_become_one_and_three_again_and_no_write_fails() {
             rpc(trio.node(asked), &line);
             wait_until_moved(&trio);
         }
-        drop(end);
-        for (number, writer) in writers.into_iter().enumerate() {
-            let written: u64 = writer.join().expect("it has written");
-            let read = trio.node(0).resp().ask(&format!("INCR counter{number}"));
-            assert_eq!(read, format!(":{}\\r\\n", written + 1));
-        }
     });
     for node in trio.running() {
         wait_until("each node has a copy again", || {
@@ -81,6 +96,75 @@ fn three_copies_become_one_and_three_again_and_no_write_fails() {
                 && ranges.contains(&format!("\nmeta: led by {three}"))
         });
     }
+}
+
+#[test]
+fn a_row_is_split_and_its_parts_move_and_no_write_fails() {
+    let mut trio = Trio::start();
+    let [one, two, three] = TRIO;
+    count_meanwhile(&trio, &["apples", "kiwis", "pears"], || {
+        for (asked, line) in [
+            (0, "split .. at k".to_owned()),
+            (1, "split k.. at p".to_owned()),
+            (2, format!("move k..o to {three}")),
+            (0, format!("leader p.. {two}")),
+            (1, format!("leader ..j {one}")),
+        ] {
+            rpc(trio.node(asked), &line);
+            wait_until_moved(&trio);
+        }
+    });
+    let all = TRIO.join(", ");
+    let routes = format!("..j   {all}\nk..o  {three}\np..   {all}");
+    for node in trio.running() {
+        assert_eq!(rpc(node, "routes"), routes);
+    }
+    let names = |trio: &Trio| {
+        let mut names: Vec<_> = rpc(trio.node(1), "buckets").lines().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    let before = names(&trio);
+    // That by which it was seen to serve is one of them.
+    assert_eq!(before.len(), 10, "{before:?}");
+    for node in 0..3 {
+        trio.kill(node);
+        trio.open(node);
+        trio.wait_until_served();
+    }
+    assert_eq!(names(&trio), before);
+    assert_eq!(rpc(trio.node(0), "routes"), routes);
+    let log = trio.node(0).log();
+    assert!(log.contains("the configuration names other nodes for a row"), "{log}");
+}
+
+#[test]
+fn a_split_goes_on_when_any_node_is_killed() {
+    let mut trio = Trio::start();
+    let buckets = ["apples", "figs", "kiwis", "pears", "yams"];
+    for name in buckets {
+        assert_eq!(trio.node(0).resp().ask(&format!("HSET {name} kilos 1")), ":1\\r\\n");
+    }
+    for (killed, line) in ["split .. at k", "split ..j at d", "split k.. at y"].iter().enumerate() {
+        let asked = (killed + 2) % 3;
+        rpc(trio.node(asked), line);
+        trio.kill(killed);
+        for name in buckets {
+            wait_until("its clients are served", || {
+                trio.node(asked).resp().ask(&format!("HGET {name} kilos")) == "$1\\r\\n1\\r\\n"
+            });
+        }
+        trio.open(killed);
+        trio.wait_until_served();
+        wait_until_moved(&trio);
+    }
+    for node in trio.running() {
+        for name in buckets {
+            assert_eq!(node.resp().ask(&format!("HGET {name} kilos")), "$1\\r\\n1\\r\\n");
+        }
+    }
+    assert_eq!(rpc(trio.node(0), "routes").lines().count(), 4);
+    trio.wait_until_caught_up();
 }
 
 #[test]

@@ -152,6 +152,7 @@ fn check_registers(mut trio: Trio, disturbances: usize) {
     });
     assert_eq!(wrong, Vec::<String>::new());
     assert!(registers.unknown() > 0, "no request was in flight");
+    trio.check_copies();
 }
 
 #[test]

@@ -47,6 +47,7 @@ mod bounded_serde;
 mod bucket;
 mod bucket_supervisor;
 mod commands;
+mod cursor;
 mod database;
 mod error;
 mod limits;
@@ -88,14 +89,14 @@ pub use reply::{CommandResult, OwnedValue, Projection, Reply};
 pub use request::{LoadMode, Op, Request};
 pub use shard::{
     frozen::{Record, RecordValue},
-    watch::{WatchRecord, WatchedBucket, Watcher},
+    watch::{StateRecord, WatchedBucket, Watcher},
 };
 pub use store::{
     Store,
     apply::{EntryTerms, Halted},
     cost::TransactionLimits,
     expiry::Swept,
-    freeze::{AlreadyFrozen, FrozenStore, GivenUp},
+    freeze::{AlreadyFrozen, FrozenStore, GivenUp, split::Removal},
     keyspace::{DetachedShards, KeyspaceStats, NamePage, ScanFilter, StoreStats},
     load::{LoadCounts, LoadError, Loader},
     prefetch::Prefetch,

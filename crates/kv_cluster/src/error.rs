@@ -278,6 +278,11 @@ impl Error {
         }
     }
 
+    /// Whether the range was split, and the bucket is in another one now.
+    pub(crate) fn is_split_off(&self) -> bool {
+        matches!(self, Error::Range(RangeFailure { kind: RangeFailureKind::SplitOff, .. }))
+    }
+
     /// A command failed on another node: the error if that is because of a limit which is that node's own.
     pub(crate) fn of_limit(node: &str, error: &CommandError) -> Option<Error> {
         let is_limit = matches!(
@@ -339,6 +344,8 @@ pub enum RangeFailureKind {
     Unknown,
     /// It makes no sense for the range as it is. Nothing was done.
     Invalid,
+    /// The range was split, and the bucket is in another one now. Nothing was done.
+    SplitOff,
 }
 
 impl RangeFailure {
@@ -355,6 +362,7 @@ impl RangeFailure {
                 | RangeFailureKind::NoLeader
                 | RangeFailureKind::Loading
                 | RangeFailureKind::Stopped
+                | RangeFailureKind::SplitOff
         )
     }
 
@@ -392,6 +400,7 @@ impl From<RangeError> for RangeFailure {
             RangeError::Stopped { .. } => RangeFailureKind::Stopped,
             RangeError::CannotWrite { .. } => RangeFailureKind::CannotWrite,
             RangeError::Unknown { .. } => RangeFailureKind::Unknown,
+            RangeError::SplitOff => RangeFailureKind::SplitOff,
         };
         RangeFailure::new(kind, message)
     }

@@ -17,7 +17,7 @@ use crate::{
     limits::{CALL_REQUESTS, COPY_BYTES, MESSAGE_BYTES, STEP_REQUESTS},
     link::{codec::ForwardedReply, replies::CallReplies},
     peer::{Peer, calls::PendingCall},
-    replicas::{Replicas, Search, Server},
+    replicas::{Replicas, ReplicasList, Search, Server},
 };
 use kv::{Reply, Request};
 use kv_raft::{Confirmation, Range, RangeError, RangeReply, Ticket, is_immediate, is_large};
@@ -95,6 +95,9 @@ impl<'a> Target<'a> {
 #[derive(Debug)]
 pub struct ForwardedBatch<'a> {
     target: Target<'a>,
+    rows: &'a ReplicasList,
+    /// Whether the row of the target was split meanwhile: some of the requests may go to another one.
+    is_split: bool,
     requests: Vec<Request<'a>>,
     resolved: usize,
     /// How many requests the next call has at most.
@@ -128,9 +131,15 @@ enum State<'a> {
 
 impl<'a> ForwardedBatch<'a> {
     /// A batch of one request.
-    pub(crate) fn new(target: Target<'a>, request: Request<'a>) -> ForwardedBatch<'a> {
+    pub(crate) fn new(
+        target: Target<'a>,
+        rows: &'a ReplicasList,
+        request: Request<'a>,
+    ) -> ForwardedBatch<'a> {
         ForwardedBatch {
             target,
+            rows,
+            is_split: false,
             requests: vec![request],
             resolved: 0,
             call_requests: CALL_REQUESTS,
@@ -167,8 +176,34 @@ impl<'a> ForwardedBatch<'a> {
         }
     }
 
+    /// The end of the unresolved requests that the next call may have: the first one that is for another row
+    /// than the next one, if the row was split.
+    fn unresolved_end(&self) -> usize {
+        let all = self.requests.len();
+        let Target::Replicas(replicas) = self.target else { return all };
+        if !self.is_split {
+            return all;
+        }
+        let mut others = self.requests[self.resolved + 1..].iter();
+        let is_of_other = |request: &Request<'_>| !replicas.row().has_name(request.bucket);
+        others.position(is_of_other).map_or(all, |other| self.resolved + 1 + other)
+    }
+
+    /// Sends what is left to the row that has the next request, if that was split. Returns whether that is
+    /// another one.
+    fn redirect(&mut self) -> bool {
+        let Target::Replicas(replicas) = self.target else { return false };
+        let name = self.requests[self.resolved].bucket;
+        if replicas.row().has_name(name) {
+            return false;
+        }
+        let Some(next) = self.rows.of_name(name) else { return false };
+        (self.target, self.search, self.is_split) = (Target::Replicas(next), Search::default(), true);
+        true
+    }
+
     fn send_to(&mut self, server: Server<'a>) {
-        let unresolved = &self.requests[self.resolved..];
+        let unresolved = &self.requests[self.resolved..self.unresolved_end()];
         self.state = match server {
             Server::Peer(peer) => match peer.call(&unresolved[..unresolved.len().min(self.call_requests)]) {
                 Ok(call) => State::InFlight(call),
@@ -190,6 +225,7 @@ impl<'a> ForwardedBatch<'a> {
 
     /// Sends what is next, when it is known to whom. Other tasks run while a large request is copied.
     async fn send_next(&mut self) {
+        self.redirect();
         let server = match self.target {
             Target::Peer(peer) => Server::Peer(peer),
             Target::Range(range) => Server::Here(range),
@@ -272,6 +308,10 @@ impl<'a> ForwardedBatch<'a> {
             self.wait_for_answer().await;
             let Target::Replicas(replicas) = self.target else { return };
             let Some(failure) = self.misdirected() else { return };
+            if failure.is_split_off() && self.redirect() {
+                self.state = State::Unsent;
+                continue;
+            }
             if let Err(error) = self.search.go_on(replicas, self.server, failure).await {
                 self.state = State::NoLeader(error);
                 return;
@@ -335,7 +375,7 @@ impl<'a> ForwardedBatch<'a> {
     /// Executes the unresolved requests, which only read, in the range of this node if it leads.
     fn read(&self, confirmed: Result<(), RangeError>) -> State<'a> {
         let Some(Server::Here(range)) = self.server else { unreachable!("it was asked") };
-        let unresolved = &self.requests[self.resolved..];
+        let unresolved = &self.requests[self.resolved..self.unresolved_end()];
         match confirmed.and_then(|()| range.read_confirmed(unresolved)) {
             Ok(replies) => State::Executed(replies),
             Err(error) => State::Failed(unresolved.len(), error.into()),

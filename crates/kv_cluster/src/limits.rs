@@ -10,6 +10,9 @@ pub(crate) const NODES_VERSION: u8 = 14;
 /// The oldest one: that of the release before, so that nodes are upgraded one after the other.
 pub(crate) const OLDEST_LINK_VERSION: u8 = 13;
 
+/// Rows with replicas that a cluster has at most, as many as there may be ranges on a node.
+pub(crate) const ROWS: usize = 64;
+
 /// Bytes of a node's name, host included.
 pub(crate) const NODE_NAME_BYTES: usize = 255;
 

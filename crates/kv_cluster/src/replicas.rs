@@ -11,9 +11,12 @@ use crate::{
     routing::placement::PlacedRow,
 };
 use kv_raft::{Leader, Range, SendFrame};
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    ops::Index,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 use tokio::time::{Instant, sleep};
 
@@ -29,6 +32,49 @@ pub struct Replicas {
     peers: PeerList,
     /// The index of the peer that has led last, for as long as no replica of this node knows better.
     last_leader: AtomicUsize,
+}
+
+/// The replicas of all rows, in the order of the table. Requests in flight refer to them, by index as well.
+#[derive(Debug, Clone)]
+pub(crate) struct ReplicasList {
+    all: Arc<boxcar::Vec<Replicas>>,
+    peers: PeerList,
+}
+
+impl ReplicasList {
+    /// Those of these rows.
+    pub(crate) fn new<'r>(
+        rows: impl Iterator<Item = &'r Arc<ReplicatedRow>>,
+        peers: PeerList,
+    ) -> ReplicasList {
+        let list = ReplicasList { all: Arc::default(), peers };
+        rows.for_each(|row| list.add(row));
+        list
+    }
+
+    /// Adds those of a row. Only one task does so.
+    pub(crate) fn add(&self, row: &Arc<ReplicatedRow>) {
+        self.all.push(Replicas::new(row.clone(), self.peers.clone()));
+    }
+
+    /// All.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Replicas> {
+        self.all.iter().map(|(_, replicas)| replicas)
+    }
+
+    /// Those of the row that has a name.
+    pub(crate) fn of_name(&self, name: &[u8]) -> Option<&Replicas> {
+        self.iter().find(|replicas| replicas.row().has_name(name))
+    }
+}
+
+impl Index<usize> for ReplicasList {
+    type Output = Replicas;
+
+    #[inline]
+    fn index(&self, index: usize) -> &Replicas {
+        &self.all[index]
+    }
 }
 
 /// Who serves the requests of a row for now.

@@ -231,16 +231,18 @@ impl Consensus {
 
     /// How many voters the range has, as far as this replica knows; none if it is no voter itself.
     pub(crate) fn voter_count(&self) -> usize {
-        let metrics = self.raft.server_metrics();
-        let voters = metrics.borrow().membership_config.membership().voter_ids().collect::<BTreeSet<_>>();
+        let voters = self.voters();
         if voters.contains(&self.replica) { voters.len() } else { 0 }
+    }
+
+    /// The voters of the range, as far as this replica knows.
+    pub(crate) fn voters(&self) -> BTreeSet<u64> {
+        self.raft.server_metrics().borrow().membership_config.membership().voter_ids().collect()
     }
 
     /// Whether one of these replicas is a voter, as far as this one knows.
     pub(crate) fn has_voter_among(&self, replicas: &BTreeSet<u64>) -> bool {
-        let metrics = self.raft.server_metrics();
-        let metrics = metrics.borrow();
-        metrics.membership_config.membership().voter_ids().any(|voter| replicas.contains(&voter))
+        !self.voters().is_disjoint(replicas)
     }
 
     /// Calls an election, unless that is not due any more by when a leader has sent something last. Returns

@@ -157,6 +157,9 @@ pub enum RangeError {
         /// All of them.
         nodes: Arc<str>,
     },
+    /// It was split, and the bucket is in another range now. Nothing was done.
+    #[error("the range was split, and the bucket is in another one now; retry")]
+    SplitOff,
     /// It cannot go on. Nothing was done.
     #[error("range {range} has stopped: {reason}")]
     Stopped {
@@ -290,6 +293,15 @@ pub enum OpenError {
         first: u64,
         /// The last one.
         last: u64,
+    },
+    /// What a range has split off has no files yet.
+    #[error(
+        "range {range} was split just before it ended: start the node once, until it has logged \"a range was \
+         split off\", stop it, and recover both ranges"
+    )]
+    Splitting {
+        /// The span of the range.
+        range: String,
     },
     /// The entry is left out already.
     #[error("entry {index} of range {range} is left out already: start the node")]

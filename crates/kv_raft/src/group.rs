@@ -9,7 +9,7 @@ mod codes;
 pub(crate) mod encode;
 
 use crate::limits::{GROUP_BYTES, SMALL_BATCH_REQUESTS, STEP_REQUESTS};
-use codes::{VERSION, op, step};
+use codes::{SPLIT_VERSION, VERSION, op, step};
 use kv::{
     Args, Command, Database, EntryTerms, FullName, Kind, LargeValue, LoadMode, Op, Projection, Request,
     TransactionLimits, Watcher, free_buffer,
@@ -57,6 +57,19 @@ pub(crate) enum Step<'g> {
     Flush(Option<Database>),
     /// The end of all watches that came over a link, or of all of them.
     EndWatches(Option<u64>),
+    /// The end of the range from a name on: what it has there becomes another range.
+    Split(Split<'g>),
+}
+
+/// A range that begins with the last names of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Split<'g> {
+    /// The first of these names.
+    pub(crate) at: &'g [u8],
+    /// The id of the new range.
+    pub(crate) range: u64,
+    /// The ids of its replicas, each after that of the replica that it comes from.
+    pub(crate) replicas: Vec<(u64, u64)>,
 }
 
 impl<'g> Step<'g> {
@@ -64,8 +77,17 @@ impl<'g> Step<'g> {
     pub(crate) fn requests(&self) -> &[Request<'g>] {
         match self {
             Step::Batch(requests) | Step::Transaction { requests, .. } => requests,
-            Step::Flush(_) | Step::EndWatches(_) => &[],
+            Step::Flush(_) | Step::EndWatches(_) | Step::Split(_) => &[],
         }
+    }
+
+    /// The names of all its buckets.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'g [u8]> {
+        let watched = match self {
+            Step::Transaction { watched, .. } => &**watched,
+            _ => &[],
+        };
+        watched.iter().map(|(full, _)| full.name).chain(self.requests().iter().flat_map(Request::names))
     }
 
     /// Whether it is a batch of few requests, none of which has a large value.
@@ -80,7 +102,7 @@ impl<'g> Step<'g> {
 pub(crate) enum Malformed {
     /// Written by another version of this program.
     #[error(
-        "a group of version {0}, and this release knows version {VERSION}: use a release that knows version {0}"
+        "a group of version {0}, and this release knows version {SPLIT_VERSION}: use a release that knows version {0}"
     )]
     Version(u8),
     /// A command that this release does not have.
@@ -104,7 +126,7 @@ pub(crate) struct Steps<'g> {
 pub(crate) fn decode(group: &[u8]) -> Result<(EntryTerms, Steps<'_>), Malformed> {
     let mut steps = Steps { rest: group };
     match steps.byte()? {
-        VERSION => {}
+        VERSION | SPLIT_VERSION => {}
         version => return Err(Malformed::Version(version)),
     }
     let stamp_ms = steps.number()?;
@@ -153,6 +175,12 @@ impl<'g> Steps<'g> {
             step::END_WATCHES => {
                 let link = self.number()?;
                 Ok(Step::EndWatches((link != u64::MAX).then_some(link)))
+            }
+            step::SPLIT => {
+                let (at, range) = (self.bytes()?, self.number()?);
+                let replicas = (0..self.count()?).map(|_| Ok((self.number()?, self.number()?)));
+                let replicas = replicas.collect::<Result<_, _>>()?;
+                Ok(Step::Split(Split { at, range, replicas }))
             }
             _ => Err(Malformed::Damaged),
         }

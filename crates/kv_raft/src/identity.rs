@@ -4,6 +4,7 @@
 //! docs/disk-format.md describes each byte.
 
 pub(crate) mod data_dir;
+pub(crate) mod spans;
 
 use crate::{
     disk::file,
@@ -35,6 +36,8 @@ impl PartialEq for Span {
         (&self.start, &self.end) == (&other.start, &other.end)
     }
 }
+
+impl Eq for Span {}
 
 impl Span {
     /// Whether the name is in it.
@@ -74,12 +77,14 @@ pub struct Placement {
     pub nodes: Arc<[Arc<str>]>,
     /// Those whose replicas go when all of the others have the data.
     pub leaving: Arc<[Arc<str>]>,
+    /// The names that are to be left of the range when the rest is split off.
+    pub span: Option<Span>,
 }
 
 impl Placement {
     /// Replicas on these nodes, as they are now.
     pub fn on(nodes: impl IntoIterator<Item = Arc<str>>) -> Placement {
-        Placement { nodes: nodes.into_iter().collect(), leaving: Arc::default() }
+        Placement { nodes: nodes.into_iter().collect(), ..Placement::default() }
     }
 
     /// All nodes that have replicas, or will.

@@ -2,7 +2,8 @@
 //! this node waits for it.
 
 use crate::{
-    group::{self, Malformed, Step, process},
+    group::{self, Malformed, Split, Step, process},
+    identity::spans::{Spans, SplitOff},
     limits::UNINTERRUPTED_REQUESTS,
     log::encoding::{LogId, Payload, Position},
     proposals::{
@@ -10,7 +11,7 @@ use crate::{
         replies::{GroupReplies, ProposalOutcome},
     },
 };
-use kv::{EntryTerms, Halted, Request, Store, syntax::excerpt::excerpt};
+use kv::{EntryTerms, Halted, Request, StateRecord, Store, syntax::excerpt::excerpt};
 use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
@@ -132,6 +133,8 @@ pub(crate) struct Machine {
     pub(crate) store: Arc<Store>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) in_flight: InFlight,
+    /// The names of the range.
+    pub(crate) spans: Arc<Spans>,
     /// The indices of entries that are not executed.
     pub(crate) skipped: BTreeSet<u64>,
     /// Dropped with the machine: nothing is executed after that.
@@ -163,7 +166,10 @@ impl Machine {
         self.progress.stamp_ms.fetch_max(terms.stamp_ms, Relaxed);
         let steps = steps.collect::<Result<Vec<_>, _>>()?;
         let mut executed = 0;
-        for steps in steps.chunk_by(|step, next| step.is_small_batch() && next.is_small_batch()) {
+        let is_joined = |step: &Step<'_>, next: &Step<'_>| {
+            step.is_small_batch() && next.is_small_batch() && self.has(step) == self.has(next)
+        };
+        for steps in steps.chunk_by(is_joined) {
             executed += steps.iter().map(|step| step.requests().len()).sum::<usize>();
             if executed >= UNINTERRUPTED_REQUESTS {
                 executed = 0;
@@ -173,7 +179,11 @@ impl Machine {
             if let Some(replies) = &mut replies {
                 replies.begin_step();
             }
-            if let Err((halted, bucket)) = self.apply_steps(steps, terms, replies.as_mut()) {
+            if let [Step::Split(split)] = steps {
+                self.split(id, split);
+            } else if !self.has(&steps[0]) {
+                self.refuse(steps.len(), replies.as_mut());
+            } else if let Err((halted, bucket)) = self.apply_steps(steps, terms, replies.as_mut()) {
                 *self.progress.crash.lock() = Some(Crash { index: id.index, halted, bucket });
                 return Err(ApplyError::Halted);
             }
@@ -183,6 +193,49 @@ impl Machine {
             group.completion.set(Ok(replies));
         }
         Ok(())
+    }
+
+    /// Whether all buckets of a step are in the range, as far as that is executed.
+    fn has(&self, step: &Step<'_>) -> bool {
+        self.store.split_at().is_none_or(|at| step.names().all(|name| *name < *at))
+    }
+
+    /// Does not execute steps that were proposed before their node knew of a split. The replies to the first
+    /// one have begun.
+    fn refuse(&self, steps: usize, replies: Option<&mut GroupReplies>) {
+        let Some(replies) = replies else { return };
+        for step in 0..steps {
+            if step > 0 {
+                replies.begin_step();
+            }
+            replies.set_split_off();
+        }
+    }
+
+    /// Splits off the last names of the range, unless that was executed already.
+    fn split(&self, id: LogId, Split { at, range, replicas }: &Split<'_>) {
+        if self.store.split_at().is_some_and(|before| *before <= **at) {
+            return;
+        }
+        let mut last_version = 0;
+        self.store.read_state(|record| {
+            if let StateRecord::LastVersion(version) = record {
+                last_version = version;
+            }
+        });
+        let frozen = self.store.split_off(at);
+        // Otherwise this replica has executed it before, and there are files of it.
+        if self.spans.newest().end.as_ref().is_none_or(|end| **at < **end) {
+            self.spans.keep(SplitOff {
+                at: (*at).into(),
+                range: *range,
+                replicas: replicas.clone(),
+                leader: id.leader,
+                stamp_ms: self.progress.stamp_ms.load(Relaxed),
+                last_version,
+                frozen,
+            });
+        }
     }
 
     /// Notes that an entry was executed.

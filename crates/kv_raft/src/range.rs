@@ -10,8 +10,8 @@ use crate::{
     consensus::{lease::Lease, transport::ReplicaStatus},
     disk::Disk,
     error::RangeError,
-    group::encode,
-    identity::{Placement, ReplicaSpan, Span},
+    group::{Split, encode},
+    identity::{Placement, Span, spans::Spans},
     limits::{GROUP_BYTES, STEP_REQUESTS},
     log::{Fsync, LogStats, encoding::LogId},
     machine::Progress,
@@ -43,8 +43,7 @@ use tokio::sync::watch;
 /// One durable range of this node.
 #[derive(Debug)]
 pub struct Range {
-    span: Span,
-    text: Arc<str>,
+    pub(crate) spans: Arc<Spans>,
     pub(crate) store: Arc<Store>,
     /// Where its replicas are, if other nodes may have some.
     placement: Option<watch::Sender<Placement>>,
@@ -81,21 +80,21 @@ pub struct Range {
 
 impl Range {
     pub(crate) fn new(
-        ReplicaSpan { span, placement, confirms_reads, .. }: ReplicaSpan,
+        spans: Spans,
+        (placement, confirms_reads): (Option<Placement>, bool),
         store: Store,
         snapshots: Snapshots,
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
         fsync: Fsync,
     ) -> Range {
-        let text: Arc<str> = (&*span.text).into();
-        let loading = RangeError::Loading { range: text.clone(), percent: 0 };
+        let spans = Arc::new(spans);
+        let loading = RangeError::Loading { range: spans.text(), percent: 0 };
         Range {
             confirms_reads: confirms_reads && placement.is_some(),
-            confirmations: Confirmations::new(text.clone()),
-            span,
-            proposals: Proposals::new(text.clone(), waiting, disk, loading),
-            text,
+            confirmations: Confirmations::new(spans.clone()),
+            proposals: Proposals::new(spans.clone(), waiting, disk, loading),
+            spans,
             store: Arc::new(store),
             lease: placement.as_ref().map(|_| Arc::default()),
             placement: placement.map(watch::Sender::new),
@@ -118,7 +117,7 @@ impl Range {
 
     /// The names that are in it.
     pub fn span(&self) -> &Span {
-        &self.span
+        self.spans.newest()
     }
 
     /// Its store, to read from. Only the log writes to it.
@@ -164,7 +163,8 @@ impl Range {
         let requests = &requests[..count];
         let has_reads = requests.iter().any(|request| !encode::is_logged(&request.op));
         let encode = |group: &mut Vec<u8>| encode::encode_batch(requests, GROUP_BYTES, group);
-        match self.may_read().and_then(|()| self.proposals.push(Added { has_reads, bytes }, encode)) {
+        let may_propose = self.may_read().and_then(|()| self.check_requests(requests));
+        match may_propose.and_then(|()| self.proposals.push(Added { has_reads, bytes }, encode)) {
             Err(_) if requests.iter().all(|request| matches!(request.op, Op::Unwatch { .. })) => {
                 self.proposals.push_end_of_watches(encode)
             }
@@ -178,6 +178,7 @@ impl Range {
         let bytes = request_bytes(request);
         let room = self.proposals.wait_for_room(bytes).await?;
         self.may_read()?;
+        self.check_requests(slice::from_ref(request))?;
         // Those before it have taken memory.
         if request.op.allocates() && self.store.is_out_of_memory(bytes) {
             return self.out_of_memory();
@@ -263,6 +264,8 @@ impl Range {
         let large_bytes = if bytes < GROUP_BYTES { 0 } else { bytes };
         let allocates = requests.iter().any(|request| request.op.allocates());
         self.may_read()?;
+        self.check_names(watched.iter().map(|(full, _)| full.name))?;
+        self.check_requests(requests)?;
         if allocates && self.store.is_out_of_memory(large_bytes) {
             return Ok(Break(Ticket::ready(GroupReplies::refused(CommandError::OutOfMemory))));
         }
@@ -299,6 +302,27 @@ impl Range {
         end.map(|((), ticket)| ticket)
     }
 
+    /// Proposes that the last names are split off.
+    pub(crate) fn propose_split(&self, split: &Split<'_>) -> Result<Ticket, RangeError> {
+        self.push_small(|group| encode::encode_split(split, group))
+    }
+
+    /// Whether all these names are in the range, as far as it has executed its log: a request may have been
+    /// directed here before a split.
+    #[inline]
+    pub fn check_names<'n>(&self, mut names: impl Iterator<Item = &'n [u8]>) -> Result<(), RangeError> {
+        match self.store.split_at() {
+            Some(at) if names.any(|name| *name >= *at) => Err(RangeError::SplitOff),
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::check_names`], of all names of requests.
+    #[inline]
+    pub fn check_requests(&self, requests: &[Request<'_>]) -> Result<(), RangeError> {
+        self.check_names(requests.iter().flat_map(Request::names))
+    }
+
     /// Proposes nothing, so that the time of the range goes on.
     pub(crate) fn propose_time(&self) {
         // If it is refused, it is proposed again by the next round of the sweeper.
@@ -318,7 +342,7 @@ impl Range {
         let (log, synced_ms) = *self.log.lock();
         let (term, replicas) = self.replicas.lock().clone();
         RangeStatus {
-            span: self.text.clone(),
+            span: self.spans.text(),
             state: self.state.borrow().clone(),
             loaded: self.loaded(),
             term,
@@ -369,7 +393,7 @@ impl Range {
             RangeState::Following { leader } => self.not_leader(leader.clone()),
             RangeState::Ready if self.lease.is_some() => self.not_leader(None),
             RangeState::Loading | RangeState::Ready => {
-                RangeError::Loading { range: self.text.clone(), percent: self.loaded() }
+                RangeError::Loading { range: self.spans.text(), percent: self.loaded() }
             }
         }
     }
@@ -392,7 +416,8 @@ impl Range {
         }
         *self.loading.lock() = LoadStatus { began_ms: now_ms(), ..LoadStatus::default() };
         self.progress.reset();
-        self.proposals.fail(&RangeError::Loading { range: self.text.clone(), percent: 0 });
+        self.spans.forget();
+        self.proposals.fail(&RangeError::Loading { range: self.spans.text(), percent: 0 });
         true
     }
 
@@ -445,7 +470,7 @@ impl Range {
         let buckets = self.store.bucket_counts().iter().map(|count| *count as u64).sum();
         (loading.took, loading.buckets) = (Some(Duration::from_millis(took_ms)), buckets);
         let entry = self.progress.applied.load(Relaxed);
-        tracing::info!(range = &*self.text, buckets, entry, took_ms, "the durable range is loaded");
+        tracing::info!(range = &*self.spans.text(), buckets, entry, took_ms, "the durable range is loaded");
     }
 
     /// It cannot go on.
@@ -480,7 +505,7 @@ impl Range {
     }
 
     fn stopped(&self, reason: &Arc<str>) -> RangeError {
-        RangeError::Stopped { range: self.text.clone(), reason: reason.clone() }
+        RangeError::Stopped { range: self.spans.text(), reason: reason.clone() }
     }
 }
 

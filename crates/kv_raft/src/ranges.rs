@@ -4,6 +4,7 @@ pub(crate) mod recover;
 mod replicas;
 pub(crate) mod restore;
 pub(crate) mod skip;
+mod split;
 
 use crate::{
     consensus::{
@@ -15,7 +16,9 @@ use crate::{
     identity::{
         Ids, NODE_FILE, Owner, Placement, ReplicaSpan, Span,
         data_dir::{DataDir, is_locked, lock_when_free, make_directory},
-        failed, read_nodes, read_table, write_nodes, write_table,
+        failed, read_nodes, read_table,
+        spans::Spans,
+        write_nodes, write_table,
     },
     limits::{
         DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CACHE_LEAST, LOG_CHECK_PAUSE, LOG_FILES,
@@ -40,6 +43,7 @@ use std::{
 };
 use tokio::{
     runtime::{Builder, Handle, Runtime},
+    sync::Notify,
     task::{JoinHandle, block_in_place, spawn_blocking},
     time::interval,
 };
@@ -77,14 +81,16 @@ const PART: &str = "ranges.part";
 /// What is written to measure how fast the disk is.
 const SYNC_TEST: &str = "sync.part";
 
-/// The fault that this build has so that tests find it, if it has one.
-const FAULT: Option<&str> = if cfg!(kv_fault = "answer_before_sync") {
-    Some("answer_before_sync")
-} else if cfg!(kv_fault = "stale_read") {
-    Some("stale_read")
-} else {
-    None
-};
+/// The faults that a build may have so that tests find them, and whether this one does.
+const FAULTS: [(&str, bool); 7] = [
+    ("answer_before_majority", cfg!(kv_fault = "answer_before_majority")),
+    ("answer_before_sync", cfg!(kv_fault = "answer_before_sync")),
+    ("apply_twice", cfg!(kv_fault = "apply_twice")),
+    ("forget_vote", cfg!(kv_fault = "forget_vote")),
+    ("keep_replica_id", cfg!(kv_fault = "keep_replica_id")),
+    ("read_without_lease", cfg!(kv_fault = "read_without_lease")),
+    ("stale_read", cfg!(kv_fault = "stale_read")),
+];
 
 /// The durable ranges of a node. They run on threads of their own, which end with this value.
 #[derive(Debug)]
@@ -117,17 +123,32 @@ struct Shared {
     /// Files of each log after which that is cut.
     log_files: usize,
     election: ElectionTimes,
+    /// Notified when a range was split.
+    has_split: Arc<Notify>,
     runtime: Handle,
 }
 
 impl Shared {
-    fn range(&self, directory: &Path, owner: Owner, shards: usize, row: &ReplicaSpan) -> Arc<Range> {
+    /// A range of these names.
+    fn range(
+        &self,
+        directory: &Path,
+        owner: Owner,
+        shards: usize,
+        span: Span,
+        row: &ReplicaSpan,
+    ) -> Arc<Range> {
         let Shared { settings, data_dir, disk, waiting, .. } = self;
         let store = Store::for_range(owner.seed, shards).with_budget(settings.budget.clone());
-        let (text, budget) = (row.span.text.clone(), settings.freeze_budget.clone());
+        let (text, budget) = (span.text.clone(), settings.freeze_budget.clone());
         let snapshots = Snapshots::new(text, data_dir.clone(), directory.into(), owner, disk.clone(), budget);
         let (waiting, disk, fsync) = (waiting.clone(), disk.clone(), settings.logs.fsync);
-        let range = Range::new(row.clone(), store, snapshots, waiting, disk, fsync);
+        // It is not yet split.
+        let left = (span != row.span).then(|| row.span.clone());
+        let placement = row.placement.clone().map(|placement| Placement { span: left, ..placement });
+        let spans = Spans::new(span, self.has_split.clone());
+        let range =
+            Range::new(spans, (placement, row.confirms_reads), store, snapshots, waiting, disk, fsync);
         range.set_transaction_limits(settings.transactions);
         Arc::new(range)
     }
@@ -136,12 +157,14 @@ impl Shared {
     fn open_replica(&self, (directory, identity): Found, row: &ReplicaSpan) -> OpenRange {
         let RangesSettings { node, logs, carrier, .. } = &self.settings;
         let (owner, shards) = (identity.owner(), identity.shards as usize);
-        let range = self.range(&directory, owner, shards, row);
+        let span = if identity.span == row.span { &row.span } else { &identity.span }.clone();
+        let range = self.range(&directory, owner, shards, span, row);
         let transport = row.placement.as_ref().zip(range.lease.clone()).map(|(placement, lease)| {
             let (carrier, runtime) = (carrier.clone(), self.runtime.clone());
             Arc::new(Transport::new(row, placement, identity.replica, node, carrier, lease, runtime))
         });
-        let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.clone() };
+        let (data_dir, spans) = (self.data_dir.clone(), range.spans.clone());
+        let files = ReplicaFiles::new(identity, spans, data_dir, directory.clone());
         let cache_bytes = match row.span.has_names() {
             true => logs.cache_bytes_of_each(spans_with_names(&self.settings.spans)),
             false => LOG_CACHE_LEAST,
@@ -161,7 +184,7 @@ impl Shared {
     /// A range of which it is not known where its data are.
     fn stopped_range(&self, Unknown { directory, problem }: Unknown, row: &ReplicaSpan) -> OpenRange {
         let shards = Store::shards_for_threads(self.settings.threads);
-        let range = self.range(&directory, Owner::default(), shards, row);
+        let range = self.range(&directory, Owner::default(), shards, row.span.clone(), row);
         tracing::error!(range = &*row.span.text, reason = problem, "the range has stopped");
         range.stop(&problem);
         OpenRange { range, transport: None, directory, task: None }
@@ -178,7 +201,7 @@ impl Ranges {
     /// used.
     pub fn open(settings: &RangesSettings) -> Result<Ranges, OpenError> {
         let RangesSettings { data_dir, node, spans, volatile, left, .. } = settings;
-        if let Some(fault) = FAULT {
+        for (fault, _) in FAULTS.iter().filter(|(_, is_here)| *is_here) {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
         check_count(spans_with_names(spans))?;
@@ -225,11 +248,12 @@ impl Ranges {
             waiting: Arc::default(),
             log_files: log_files(spans.len()),
             election,
+            has_split: Arc::default(),
             runtime: runtime.handle().clone(),
         };
-        let open = replicas.into_iter().zip(spans).map(|(replica, row)| match replica {
-            Ok(found) => shared.open_replica(found, row),
-            Err(unknown) => shared.stopped_range(unknown, row),
+        let open = replicas.into_iter().zip(spans).filter_map(|(replica, row)| match replica? {
+            Ok(found) => Some(shared.open_replica(found, row)),
+            Err(unknown) => Some(shared.stopped_range(unknown, row)),
         });
         let open = Arc::new(RwLock::new(open.collect()));
         let watch = runtime.spawn(watch_data_dir(data_dir.clone(), open.clone()));
@@ -250,25 +274,45 @@ impl Ranges {
         self.open.read().iter().map(|open| open.range.clone()).collect()
     }
 
-    /// Opens a replica of a range that is new at this node, an empty one unless there is one. It gets its
-    /// data from the others.
-    pub fn add(&self, row: &ReplicaSpan) -> Result<Arc<Range>, OpenError> {
+    /// Opens a replica of a range that is new at this node: that which was split off another one, or else an
+    /// empty one, unless there is one, which gets its data from the others. `None` if it is yet to be split
+    /// off.
+    pub fn add(&self, row: &ReplicaSpan) -> Result<Option<Arc<Range>>, OpenError> {
         let directory = self.shared.directory();
         let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
         check_count(with_names + usize::from(row.span.has_names()))?;
-        let found = find_or_make(&directory, &row.span, self.shared.settings.threads)?;
+        let before = self.all().into_iter().find(|range| range.span().overlaps(&row.span));
+        let found = match before {
+            Some(before) => self.finish_split(&before, Some(row))?,
+            None => Some(find_or_make(&directory, row, self.shared.settings.threads)?),
+        };
+        let Some(found) = found else { return Ok(None) };
         let open = self.shared.open_replica(found, row);
         let range = open.range.clone();
         self.open.write().push(open);
-        Ok(range)
+        Ok(Some(range))
     }
 
-    /// Changes which nodes have replicas of a range.
-    pub fn set_placement(&self, range: &Arc<Range>, placement: &Placement) {
+    /// Changes which nodes have replicas of a range, and which names it is to have.
+    pub fn set_placement(&self, range: &Arc<Range>, row: &ReplicaSpan) {
+        let span = (row.span != *range.span()).then(|| row.span.clone());
+        let Some(placement) = row.placement.clone().map(|placement| Placement { span, ..placement }) else {
+            return;
+        };
         for open in self.open.read().iter().filter(|open| Arc::ptr_eq(&open.range, range)) {
-            open.transport.iter().for_each(|transport| transport.set_placement(placement));
+            open.transport.iter().for_each(|transport| transport.set_placement(&placement));
             range.set_placement(placement.clone());
         }
+    }
+
+    /// A range is to be split, and what it splits off is not to be on this node.
+    pub fn leave_split_off(&self, range: &Arc<Range>) -> Result<(), OpenError> {
+        self.finish_split(range, None).map(drop)
+    }
+
+    /// Waits until a range has split something off, which [`Self::add`] opens.
+    pub async fn split(&self) {
+        self.shared.has_split.notified().await;
     }
 
     /// The ranges have members, as another node says: this one names none.

@@ -23,6 +23,7 @@ use crate::{
     range::Range,
 };
 use files::{LOG, ReplicaFiles, watch_files};
+use kv::Removal;
 use parking_lot::Mutex;
 use renew::{open_log, renew_log};
 use reopen::{Reopening, forget_cached, is_of_disk};
@@ -180,13 +181,14 @@ impl Replica {
             store: self.range.store.clone(),
             progress: self.range.progress.clone(),
             in_flight: InFlight::default(),
+            spans: self.range.spans.clone(),
             skipped,
             _ended: ended,
         };
         let load_and_start = async {
             self.keep_received(&machine).await;
             self.replay(&log, &machine).await?;
-            let (replica, lease) = (self.files.identity.replica, self.range.lease.clone());
+            let (replica, lease) = (self.files.owner().replica, self.range.lease.clone());
             let (lease, transport) = (lease.unwrap_or_default(), self.transport.clone());
             let started =
                 Consensus::start(replica, log.clone(), machine, snapshots, lease, transport, self.election)
@@ -255,7 +257,7 @@ impl Replica {
         let (range, files, cache_bytes) = (self.range.clone(), self.files.clone(), self.cache_bytes);
         let has_others = self.transport.is_some();
         let load = move || {
-            let (directory, owner) = (&files.directory, files.identity.owner());
+            let (directory, owner) = (&files.directory, files.owner());
             if matches!(begin, Begin::Start) {
                 range.snapshots.note_newest();
             }
@@ -401,6 +403,7 @@ impl Replica {
             end = self.sync_log(log) => end,
             lost = watch_files(&self.files, &self.range, log) => End::Broken(lost),
             reason = sync_failure => End::Broken(reason),
+            reason = self.range.spans.failed() => End::LogFailed(reason),
             () = self.sweep() => unreachable!("it does not end"),
         }
     }
@@ -502,8 +505,17 @@ impl Replica {
     /// alone, it lets the time of the range go on.
     async fn sweep(&self) {
         let (range, store) = (&self.range, &self.range.store);
+        let mut removed_from = None;
         loop {
             sleep(SWEEP_PAUSE).await;
+            let split_at = store.split_at().filter(|_| !range.spans.is_pending());
+            if split_at != removed_from {
+                let mut removal = Removal::default();
+                while store.remove_split_off(&mut removal) {
+                    tokio::task::yield_now().await;
+                }
+                removed_from = split_at;
+            }
             let mut is_overdue = false;
             for index in 0..store.shard_count() {
                 loop {

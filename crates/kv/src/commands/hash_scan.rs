@@ -114,10 +114,16 @@ fn hrandfield<'s>(mut bucket: BucketMut<'s>, args: Args) -> CommandResult<'s> {
     })
 }
 
-/// One page of entries.
+/// One page of entries, for a reply that is to have each entry once.
 pub(crate) fn page(bucket: BucketRef, projection: Projection, cursor: u64) -> CommandResult {
+    check_cursor(bucket, cursor)?;
     let (entries, next) = bucket.entries(cursor)?;
     Ok(Reply::Page { items: items(bucket, &entries, projection), next })
+}
+
+/// Refuses a cursor of another replica: the pages of a reply would list entries twice.
+pub(crate) fn check_cursor(bucket: BucketRef, cursor: u64) -> Result<(), CommandError> {
+    if bucket.has_cursor(cursor) { Ok(()) } else { Err(CommandError::InvalidCursor) }
 }
 
 /// Up to `count` random entries, with duplicates. If chance finds none, those of the lines from `cursor` on:

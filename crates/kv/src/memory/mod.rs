@@ -14,6 +14,7 @@ pub(crate) mod reaper;
 pub(crate) mod table;
 
 use crate::{
+    cursor::Order,
     limits::{RECLAIM_LINES, THAWED_TABLES},
     memory::{
         arena::{Arena, ArenaFull, Handle},
@@ -128,6 +129,11 @@ impl Memory {
             Some(moved)
         });
         (bytes, next)
+    }
+
+    /// The order in which scans list names and keys.
+    pub(crate) fn order(&self) -> Order {
+        Order::of(&self.hasher)
     }
 
     /// The hash of a name or a key.

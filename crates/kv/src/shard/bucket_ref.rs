@@ -107,8 +107,13 @@ impl<'s> BucketRef<'s> {
         Ok(self.map()?.map_or(0, |map| map.len(self.now_ms)))
     }
 
+    /// Whether a cursor is of this replica: of another one, it leads to the beginning.
+    pub(crate) fn has_cursor(self, cursor: u64) -> bool {
+        self.memory.order().position(cursor).is_some()
+    }
+
     /// One page of the map's entries, from `cursor` on, and the cursor of the next page; 0 at the end. A scan
-    /// returns no entry twice.
+    /// of one replica returns no entry twice.
     pub(crate) fn entries(self, cursor: u64) -> Result<(Vec<Entry<'s>>, u64), WrongType> {
         self.entries_up_to(cursor, PAGE_NAMES)
     }
@@ -120,9 +125,10 @@ impl<'s> BucketRef<'s> {
         wanted: usize,
     ) -> Result<(Vec<Entry<'s>>, u64), WrongType> {
         let Some(map) = self.map()? else { return Ok((Vec::new(), 0)) };
-        let (mut entries, next) = map.entries(cursor, wanted);
+        let order = self.memory.order();
+        let (mut entries, next) = map.entries(order.position(cursor).unwrap_or(0), wanted);
         entries.retain(|entry| !entry.is_expired(self.now_ms));
-        Ok((entries, next))
+        Ok((entries, order.cursor(next)))
     }
 
     /// Bytes of memory that the bucket takes, in pages: those of the entries of one page, with those of the
@@ -133,10 +139,11 @@ impl<'s> BucketRef<'s> {
         let Some(map) = self.map().ok().flatten().filter(|map| map.table().is_some()) else {
             return Some((own, 0));
         };
-        let (entries, next) = map.entries(cursor, PAGE_NAMES);
+        let order = self.memory.order();
+        let (entries, next) = map.entries(order.position(cursor).unwrap_or(0), PAGE_NAMES);
         let bytes =
             entries.iter().map(|entry| Arena::block_bytes(entry.size()) + entry.value.outside_bytes());
-        Some((own + bytes.sum::<usize>(), next))
+        Some((own + bytes.sum::<usize>(), order.cursor(next)))
     }
 
     /// Up to `wanted` random entries of the map, with duplicates, as long as what `projection` lists of them

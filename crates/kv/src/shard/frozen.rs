@@ -60,6 +60,29 @@ impl<'a> Record<'a> {
     }
 }
 
+/// The names from one on, and below another one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    pub(crate) start: Box<[u8]>,
+    /// `None` if there is no end.
+    pub(crate) end: Option<Arc<[u8]>>,
+}
+
+impl Names {
+    fn contain(&self, name: &[u8]) -> bool {
+        *self.start <= *name && self.end.as_ref().is_none_or(|end| *name < **end)
+    }
+
+    /// Whether a record is of one of these names. An entry is of the bucket before it: `is_open` says whether
+    /// that is.
+    pub(crate) fn has(&self, record: &Record<'_>, is_open: &mut bool) -> bool {
+        if let Some(full) = record.full() {
+            *is_open = self.contain(full.name);
+        }
+        *is_open
+    }
+}
+
 /// The value of an entry or a string.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RecordValue<'a> {

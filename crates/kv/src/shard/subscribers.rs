@@ -4,7 +4,7 @@ use crate::{
     limits::SUBSCRIBED_VALUE_BYTES,
     pubsub::bucket_changes::{Change, EndReason, Event, Publisher},
 };
-use std::{collections::BTreeMap, mem::take, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The subscribers of one shard's buckets.
 #[derive(Debug, Default)]
@@ -50,11 +50,16 @@ impl Subscribers {
         }
     }
 
-    /// Notifies all subscribers that their buckets have ended.
-    pub(crate) fn notify_all_ended(&mut self, reason: EndReason) {
-        for (name, publishers) in take(&mut self.by_bucket) {
+    /// Notifies the subscribers of all buckets from `start` on that these have ended.
+    pub(crate) fn notify_ended_from(&mut self, start: &[u8], reason: EndReason) {
+        for (name, publishers) in self.by_bucket.split_off(start) {
             publish_end(name, &publishers, reason);
         }
+    }
+
+    /// Notifies all subscribers that their buckets have ended.
+    pub(crate) fn notify_all_ended(&mut self, reason: EndReason) {
+        self.notify_ended_from(b"", reason);
     }
 }
 

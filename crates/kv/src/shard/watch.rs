@@ -63,9 +63,11 @@ impl WatchedBucket {
     }
 }
 
-/// A part of what the watch tables of a store hold, for its snapshot.
+/// A part of what a store has besides its buckets, for its snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WatchRecord<'a> {
+pub enum StateRecord<'a> {
+    /// From this name on, all were split off.
+    SplitAt(&'a [u8]),
     /// The last version that was given.
     LastVersion(u64),
     /// A bucket that is watched.
@@ -202,6 +204,12 @@ impl WatchTable {
         self.release(released);
     }
 
+    /// Ends the watches of all names from `start` on.
+    pub(crate) fn end_from(&mut self, start: &[u8]) {
+        let ended = self.watched.split_off(start);
+        self.release(ended.iter().map(|(name, watched)| watched.bytes(name)).sum());
+    }
+
     /// Ends all watches. No version is used again.
     pub(crate) fn clear(&mut self) {
         self.watched.clear();
@@ -209,10 +217,10 @@ impl WatchTable {
     }
 
     /// Passes all of it to `visit`.
-    pub(crate) fn read(&self, database: Database, mut visit: impl FnMut(WatchRecord<'_>)) {
+    pub(crate) fn read(&self, database: Database, mut visit: impl FnMut(StateRecord<'_>)) {
         for (name, Watched { version, bucket, watchers }) in &self.watched {
             let full = FullName { database, name };
-            visit(WatchRecord::Bucket { full, version: *version, bucket: *bucket, watchers });
+            visit(StateRecord::Bucket { full, version: *version, bucket: *bucket, watchers });
         }
     }
 

@@ -271,10 +271,7 @@ fn execute<'s>(
             Run::Multi(_) => unreachable!("executed with all of its shards"),
         },
         Op::Entries { projection, cursor } => hash_scan::page(bucket.into_view(), projection, cursor),
-        Op::MemoryUsage { cursor } => Ok(match bucket.into_view().memory_usage(cursor) {
-            Some((bytes, next)) => Reply::Page { items: vec![Reply::Number(bytes as i64)], next },
-            None => Reply::NoKey,
-        }),
+        Op::MemoryUsage { cursor } => memory_usage(bucket.into_view(), cursor),
         Op::Watch { watcher } => bucket.watch(watcher).map(|version| Reply::Number(version as i64)),
         Op::Unwatch { watcher } => {
             bucket.unwatch(watcher);
@@ -292,6 +289,14 @@ fn execute<'s>(
     result.unwrap_or_else(Reply::Error)
 }
 
+fn memory_usage(bucket: BucketRef<'_>, cursor: u64) -> CommandResult<'_> {
+    hash_scan::check_cursor(bucket, cursor)?;
+    Ok(match bucket.memory_usage(cursor) {
+        Some((bytes, next)) => Reply::Page { items: vec![Reply::Number(bytes as i64)], next },
+        None => Reply::NoKey,
+    })
+}
+
 /// Executes an operation of the text protocol. The buckets that it creates stay when they are empty.
 fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> {
     if op == Op::Create {
@@ -305,6 +310,7 @@ fn execute_text<'s>(mut bucket: BucketMut<'s>, op: Op<'_>) -> CommandResult<'s> 
         Op::Get { key } => return bucket.into_view().field_reply(key),
         Op::Show => return show(bucket.into_view()),
         Op::Keys { cursor } => {
+            hash_scan::check_cursor(bucket.view(), cursor)?;
             let (entries, next) = bucket.into_view().entries(cursor)?;
             let keys = entries.iter().map(|entry| Bytes::new(entry.key)).collect();
             return Ok(Reply::Keys { keys, next });

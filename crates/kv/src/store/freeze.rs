@@ -3,20 +3,22 @@
 //! A freeze marks all shards while all of them are locked. From then on what is about to change is copied
 //! before it does (`memory::freeze`). A reader takes the lock of a shard for one bounded step at a time.
 
+pub(crate) mod split;
+
 use super::Store;
 use crate::{
     database::Database,
     memory::freeze::FreezeBudget,
     shard::{
         Shard,
-        frozen::{Freezing, FrozenPosition, FrozenStep, Record},
+        frozen::{Freezing, FrozenPosition, FrozenStep, Names, Record},
         multi::ShardGuards,
-        watch::WatchRecord,
+        watch::StateRecord,
     },
 };
 use parking_lot::MutexGuard;
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Weak},
 };
 
@@ -42,6 +44,9 @@ pub struct FrozenStore {
     position: FrozenPosition,
     /// That shard, if it was flushed meanwhile.
     flushed: Option<Shard>,
+    /// The names of the buckets that are read, and whether those of the last bucket are.
+    pub(super) names: Names,
+    is_open: bool,
 }
 
 impl fmt::Debug for FrozenStore {
@@ -80,16 +85,20 @@ impl Store {
             }
         });
         drop(shards);
-        let (shard, position) = (0, FrozenPosition::default());
-        Ok(FrozenStore { store: self.clone(), freezing, buckets, shard, position, flushed: None })
+        let (store, names) = (self.clone(), Names { start: Box::default(), end: self.split_at() });
+        let (shard, position, flushed, is_open) = (0, FrozenPosition::default(), None, false);
+        Ok(FrozenStore { store, freezing, buckets, shard, position, flushed, names, is_open })
     }
 
-    /// Passes what is watched to `visit`. Nothing may be executed meanwhile that has to be in
-    /// the log; otherwise it is not as of one moment.
-    pub fn read_watches(&self, mut visit: impl FnMut(WatchRecord<'_>)) {
+    /// Passes what the store has besides its buckets to `visit`. Nothing may be executed meanwhile that has
+    /// to be in the log; otherwise it is not as of one moment.
+    pub fn read_state(&self, mut visit: impl FnMut(StateRecord<'_>)) {
+        if let Some(at) = self.split_at() {
+            visit(StateRecord::SplitAt(&at));
+        }
         let last_version = self.watch_budget.last_version();
         if last_version != 0 {
-            visit(WatchRecord::LastVersion(last_version));
+            visit(StateRecord::LastVersion(last_version));
         }
         for database in Database::all() {
             for index in self.shards_of(database) {
@@ -145,6 +154,18 @@ impl FrozenStore {
     /// Passes the next records to `visit`, while their shard is locked, or one with a large value while it is
     /// not; `false` when there are no more. What had expired and was not removed yet is among them.
     pub fn read(&mut self, mut visit: impl FnMut(Record<'_>)) -> Result<bool, GivenUp> {
+        let (names, mut is_open) = (mem::take(&mut self.names), self.is_open);
+        let more = self.read_all(|record| {
+            if names.has(&record, &mut is_open) {
+                visit(record);
+            }
+        });
+        (self.names, self.is_open) = (names, is_open);
+        more
+    }
+
+    /// As [`Self::read`], of all buckets.
+    fn read_all(&mut self, mut visit: impl FnMut(Record<'_>)) -> Result<bool, GivenUp> {
         while self.shard < self.store.shards.len() {
             let database = Database::new(self.shard / self.store.shards_per_database());
             let database = database.expect("each shard belongs to a database");

@@ -4,6 +4,7 @@
 use super::Store;
 use crate::{
     bucket::{Bucket, Kind},
+    cursor::Order,
     database::{DATABASES, Database},
     limits::{
         PAGE_BYTES, PAGE_MATCHED_BYTES, PAGE_NAMES, PAGE_SCANNED, RANDOM_PAGES, RANDOM_SCANNED,
@@ -210,15 +211,22 @@ impl Store {
     }
 
     /// One page of names, from `cursor` on (0: from the start). A scan lists every bucket that exists
-    /// throughout, once.
+    /// throughout, once; with a cursor of another replica it begins again.
     pub fn scan(&self, cursor: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
+        let order = Order::of(&self.hasher);
+        let page = self.scan_from(order.position(cursor).unwrap_or(0), filter, now_ms);
+        NamePage { next: order.cursor(page.next), ..page }
+    }
+
+    /// The same, with positions instead of cursors.
+    fn scan_from(&self, position: u64, filter: &ScanFilter<'_>, now_ms: u64) -> NamePage {
         let shards = self.shards_of(filter.database);
-        let mut index = (cursor % shards.len() as u64) as usize;
-        let mut step = cursor / shards.len() as u64;
+        let mut index = (position % shards.len() as u64) as usize;
+        let mut step = position / shards.len() as u64;
         let (mut names, mut bytes, mut scanned) = (Vec::<Box<[u8]>>::new(), 0, 0);
         let (mut line_names, mut line_ends, mut matched_bytes) = (Vec::new(), Vec::new(), 0);
         let limit = filter.count.clamp(1, PAGE_SCANNED);
-        let pattern = filter.pattern.map(Pattern::new);
+        let (pattern, split_at) = (filter.pattern.map(Pattern::new), self.split_at());
         while scanned < limit && bytes < PAGE_BYTES && matched_bytes < PAGE_MATCHED_BYTES {
             let shard = self.lock(shards.start + index);
             let (buckets, next) = shard.registry.scan_step(&shard.memory, step);
@@ -237,7 +245,8 @@ impl Store {
                 let name = &line_names[start..end];
                 start = end;
                 matched_bytes += filter.pattern.map_or(0, |pattern| pattern.len() + name.len());
-                if pattern.as_ref().is_none_or(|pattern| pattern.matches(name)) {
+                let is_here = split_at.as_ref().is_none_or(|at| *name < **at);
+                if is_here && pattern.as_ref().is_none_or(|pattern| pattern.matches(name)) {
                     bytes += name.len();
                     names.push(name.into());
                 }
@@ -261,16 +270,16 @@ impl Store {
         let shards = (end - start) as u64;
         let (index, rest) = (seed % shards, seed / shards);
         let lines = self.lock(start + index as usize).registry.lines().max(1) as u64;
-        let mut cursor = rest % lines * shards + index;
+        let mut position = rest % lines * shards + index;
         let mut filter = ScanFilter { database, count: RANDOM_SCANNED, ..ScanFilter::default() };
         for _ in 0..RANDOM_PAGES {
-            let mut page = self.scan(cursor, &filter, now_ms);
+            let mut page = self.scan_from(position, &filter, now_ms);
             if !page.names.is_empty() {
                 let chosen = rest.rotate_right(u64::BITS / 2) % page.names.len() as u64;
                 return Some(page.names.swap_remove(chosen as usize));
             }
             // The scan wraps around.
-            cursor = page.next;
+            position = page.next;
             filter.count = RANDOM_SCANNED_MORE;
         }
         None

@@ -9,7 +9,7 @@ use crate::{
         bucket_ref::{BucketMut, check_name},
         frozen::{Record, RecordValue},
         registry::Lookup,
-        watch::WatchRecord,
+        watch::StateRecord,
     },
 };
 use parking_lot::MutexGuard;
@@ -149,14 +149,18 @@ impl<'s> Loader<'s> {
 }
 
 impl Store {
-    /// Loads what [`Self::read_watches`] has read, after all buckets.
-    pub fn load_watch(&self, record: WatchRecord<'_>) -> Result<(), LoadError> {
+    /// Loads what [`Self::read_state`] has read, after all buckets.
+    pub fn load_state(&self, record: StateRecord<'_>) -> Result<(), LoadError> {
         match record {
-            WatchRecord::LastVersion(last_version) => {
+            StateRecord::SplitAt(at) => {
+                self.set_split(at);
+                Ok(())
+            }
+            StateRecord::LastVersion(last_version) => {
                 self.watch_budget.set_last_version(last_version.max(self.watch_budget.last_version()));
                 Ok(())
             }
-            WatchRecord::Bucket { full: FullName { database, name }, version, bucket, watchers } => {
+            StateRecord::Bucket { full: FullName { database, name }, version, bucket, watchers } => {
                 let index = self.shard_index(database, self.hasher.hash_one(name));
                 Ok(self.lock(index).watches.load(name, version, bucket, watchers)?)
             }

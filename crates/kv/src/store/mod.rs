@@ -4,8 +4,8 @@
 //! `batch` executes requests, `transaction` executes them as one step, which `cost` bounds, `apply` executes
 //! what a log has ordered, and `prefetch` loads the memory that they need into the cache; `prepare` copies
 //! large arguments before. `keyspace` has the operations on all buckets, `records` reads and loads whole
-//! buckets, `freeze` copies all of them as they are at one moment, `load` fills a store with such a copy, and
-//! `expiry` is the sweeper.
+//! buckets, `freeze` copies all of them as they are at one moment, `load` fills a store with such a copy,
+//! and `expiry` is the sweeper.
 
 pub(crate) mod apply;
 mod batch;
@@ -39,7 +39,7 @@ use std::{
     ops::Range,
     sync::{
         Arc, Weak,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -60,6 +60,9 @@ pub struct Store {
     detached_buckets: Arc<AtomicUsize>,
     /// The freeze whose copy is being read, if there is one.
     current_freeze: Mutex<Weak<Freezing>>,
+    /// From which name on all were split off, if some were.
+    split_at: Mutex<Option<Arc<[u8]>>>,
+    is_split: AtomicBool,
 }
 
 impl Default for Store {
@@ -111,6 +114,8 @@ impl Store {
             watch_budget,
             detached_buckets: Arc::default(),
             current_freeze: Mutex::default(),
+            split_at: Mutex::default(),
+            is_split: AtomicBool::new(false),
         }
     }
 
@@ -163,6 +168,7 @@ impl Store {
     /// Removes all buckets, and accepts requests again after a crash.
     pub fn restart(&self) {
         self.end_freeze();
+        self.forget_split();
         self.nearly_full_shards.store(0, Relaxed);
         if self.crash_reports.is_replica {
             self.watch_budget.set_last_version(0);

@@ -5,25 +5,35 @@
 use crate::{
     cluster::{Cluster, fan_out::PendingReply},
     error::Error,
-    limits::EMPTY_PAGES,
+    limits::{EMPTY_PAGES, ROWS},
     link::node_query::{NodeQuery, RandomName},
     node_name::NodeName,
     replicas::Search,
-    routing::table::Part,
 };
 use kv::{DATABASES, Database, NamePage, ScanFilter, StoreStats, syntax::glob};
+
+/// A part of all buckets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What the peer of this index owns alone, or this node if it is `None`.
+    Node(Option<usize>),
+    /// The row of this index among those with replicas.
+    Replicas(usize),
+}
 
 impl Cluster {
     /// One page of bucket names, from `cursor` on (0: from the start). Parts are scanned in an order that is
     /// the same on all nodes, so a cursor is valid on each of them. A page that the names of a part do not
     /// fill goes on with the next one. An error says which node or range could not be queried.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
-        let parts = self.parts.len() as u64;
-        let (mut part, mut cursor) = (cursor % parts, cursor / parts);
+        let (stride, parts) = (self.part_stride(), self.parts());
+        let (mut part, mut cursor) = (cursor % stride, cursor / stride);
         let (mut names, mut empty_pages) = (Vec::new(), 0);
         loop {
             let rest = ScanFilter { count: filter.count.saturating_sub(names.len()), ..*filter };
-            let page = match self.scan_part(self.parts[part as usize], cursor, rest).await {
+            // The cursor may be one that a client has made up.
+            let Some(scanned) = parts.get(part as usize) else { return Ok(NamePage { names, next: 0 }) };
+            let page = match self.scan_part(*scanned, cursor, rest).await {
                 Ok(page) => page,
                 Err(error) if names.is_empty() => return Err(error),
                 // The next page begins with this part, and is the error.
@@ -33,14 +43,14 @@ impl Cluster {
             cursor = page.next;
             if cursor == 0 {
                 part += 1;
-                if part == parts {
+                if part == parts.len() as u64 {
                     return Ok(NamePage { names, next: 0 });
                 }
             }
             empty_pages += usize::from(names.is_empty());
             let goes_on = if names.is_empty() { empty_pages < EMPTY_PAGES } else { cursor == 0 };
             if !goes_on || names.len() >= filter.count {
-                return Ok(NamePage { names, next: cursor.saturating_mul(parts).saturating_add(part) });
+                return Ok(NamePage { names, next: cursor.saturating_mul(stride).saturating_add(part) });
             }
         }
     }
@@ -62,11 +72,32 @@ impl Cluster {
         self.query_leader(replicas, &query(Some(replicas.first_name()))).await
     }
 
+    /// All parts: what nodes own alone, and rows with replicas. They have the same order on all nodes, and
+    /// new ones come last.
+    fn parts(&self) -> Vec<Part> {
+        let nodes = self.owners_alone.iter().copied().map(Part::Node);
+        let table = self.local.replicated.table.borrow();
+        let row = |name: &[u8]| self.replicas.iter().position(|replicas| replicas.first_name() == name);
+        let rows = table.rows.iter().filter(|placed| !placed.is_meta());
+        let rows = rows.filter_map(|placed| row(placed.first_name())).map(Part::Replicas);
+        let parts: Vec<_> = nodes.chain(rows).collect();
+        // Without any route all is empty.
+        if parts.is_empty() { vec![Part::Node(None)] } else { parts }
+    }
+
+    /// How many parts a cursor distinguishes: as many as there may be, for it is valid when rows are split.
+    fn part_stride(&self) -> u64 {
+        match &self.meta {
+            Some(_) => (self.owners_alone.len() + ROWS) as u64,
+            None => self.parts().len() as u64,
+        }
+    }
+
     /// The parts in the order in which this node lists them: its own first.
-    fn listed_parts(&self) -> impl Iterator<Item = Part> {
-        let is_own = |part: &&Part| **part == Part::Node(None);
-        let others = self.parts.iter().filter(move |part| !is_own(part));
-        self.parts.iter().filter(is_own).chain(others).copied()
+    fn listed_parts(&self) -> Vec<Part> {
+        let mut parts = self.parts();
+        parts.sort_by_key(|part| *part != Part::Node(None));
+        parts
     }
 
     /// Queries all parts. What nodes own alone is queried on all at once.
@@ -95,7 +126,7 @@ impl Cluster {
 
     /// Lists the bucket names of all nodes that begin with `prefix`, from a [`BucketPages::position`] on.
     pub fn buckets_from(&self, prefix: &[u8], position: u64) -> BucketPages {
-        let parts = self.parts.len() as u64;
+        let parts = self.part_stride();
         let listed_parts = (position % parts) as usize;
         let pattern = (!prefix.is_empty()).then(|| glob::with_prefix(prefix));
         BucketPages { cluster: self.clone(), pattern, listed_parts, cursor: position / parts }
@@ -130,10 +161,7 @@ impl Cluster {
     /// Ends all buckets of a database, or of all of them, on all nodes. If a node is known to be down that
     /// owns some alone, or a row has no leader, none is touched.
     pub async fn flush(&self, database: Option<Database>) -> Result<(), Error> {
-        let peers = self.parts.iter().filter_map(|part| match part {
-            Part::Node(peer) => *peer,
-            Part::Replicas(_) => None,
-        });
+        let peers = self.owners_alone.iter().copied().flatten();
         if let Some(down) = peers.filter_map(|peer| self.peers[peer].down_error()).next() {
             return Err(down);
         }
@@ -141,7 +169,7 @@ impl Cluster {
             Search::default().find(replicas).await?;
         }
         let query = |range| NodeQuery::Flush { range, database };
-        if let [Part::Node(None)] = *self.parts {
+        if let [Part::Node(None)] = self.parts()[..] {
             return self.query_local(&query(None)).done().await;
         }
         let (mut flushed, mut failed) = (Vec::new(), Vec::new());
@@ -149,7 +177,7 @@ impl Cluster {
             Ok(()) => flushed.push(what),
             Err(error) => failed.push(error),
         };
-        let nodes = self.listed_parts().filter_map(|part| match part {
+        let nodes = self.listed_parts().into_iter().filter_map(|part| match part {
             Part::Node(node) => Some(self.query_node(node, &query(None))),
             Part::Replicas(_) => None,
         });
@@ -198,7 +226,7 @@ impl BucketPages {
     /// The next page of names, in no particular order; `None` after the last. An error names a node or range
     /// that could not be queried; the listing continues with the next one.
     pub async fn next(&mut self) -> Option<Result<Vec<Box<[u8]>>, Error>> {
-        let part = self.cluster.listed_parts().nth(self.listed_parts)?;
+        let part = *self.cluster.listed_parts().get(self.listed_parts)?;
         let filter = ScanFilter { pattern: self.pattern.as_deref(), ..ScanFilter::default() };
         let page = self.cluster.scan_part(part, self.cursor, filter).await;
         self.cursor = page.as_ref().map_or(0, |page| page.next);
@@ -210,7 +238,8 @@ impl BucketPages {
 
     /// Where the next page begins; `None` after the last.
     pub fn position(&self) -> Option<u64> {
-        let (parts, listed_parts) = (self.cluster.parts.len() as u64, self.listed_parts as u64);
-        (listed_parts < parts).then(|| self.cursor.saturating_mul(parts).saturating_add(listed_parts))
+        let (stride, listed_parts) = (self.cluster.part_stride(), self.listed_parts as u64);
+        let is_over = self.listed_parts >= self.cluster.parts().len();
+        (!is_over).then(|| self.cursor.saturating_mul(stride).saturating_add(listed_parts))
     }
 }

@@ -24,11 +24,11 @@ use crate::{
     },
     node_name::NodeName,
     peer::{Peer, list::PeerList, listener},
-    replicas::{Carrier, Replicas},
+    replicas::{Carrier, Replicas, ReplicasList},
     routing::{
         Routes,
         placement::PlacementTable,
-        table::{Destination, Part, RoutingTable},
+        table::{Destination, RoutingTable},
         whole::WholeRoutes,
     },
 };
@@ -128,14 +128,14 @@ impl Refusal<'_> {
 pub struct Cluster {
     local: Arc<LocalNode>,
     peers: PeerList,
-    /// The rows with replicas, in the order of their names.
-    replicas: Arc<[Replicas]>,
+    /// The rows with replicas.
+    replicas: ReplicasList,
     /// The group that keeps where these replicas are.
     meta: Option<Arc<Replicas>>,
     /// Held while this node follows the table of placements.
     following: Arc<Mutex<()>>,
-    /// Where buckets are, in an order that is the same on all nodes.
-    parts: Arc<[Part]>,
+    /// The nodes that own something alone, in the order of their names: peers by their index, and this one.
+    owners_alone: Arc<[Option<usize>]>,
     link: Option<Arc<str>>,
     configured: Arc<Configured>,
     listener: Arc<OnceLock<TcpListener>>,
@@ -167,16 +167,17 @@ impl Cluster {
         };
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
-        let table = RoutingTable::new(routes, &name, others, ranges.is_some());
+        let table = RoutingTable::new(routes, &name, others, ranges.is_some(), &known.placements);
         let table = table.map_err(|error| known.nodes.explain(error))?;
-        let parts = table.parts(&name).into();
+        let owners_alone = table.owners_alone(&name).into();
         let local = LocalNode::new(name, cookie, links, (table, known), store, budgets, ranges);
         if has_joined {
             local.save_membership()?;
         }
-        let replicas = |row: &Arc<ReplicatedRow>| Replicas::new(row.clone(), peers.clone());
-        let meta = local.replicated.meta.as_ref().map(replicas).map(Arc::new);
-        let replicas = local.replicated.rows.iter().map(replicas).collect();
+        let meta_replicas = |row: &Arc<ReplicatedRow>| Arc::new(Replicas::new(row.clone(), peers.clone()));
+        let meta = local.replicated.meta.as_ref().map(meta_replicas);
+        let rows = local.replicated.rows.iter().map(|(_, row)| row);
+        let replicas = ReplicasList::new(rows, peers.clone());
         let (local, link, configured) = (Arc::new(local), link.map(Arc::from), Arc::new(configured));
         let (listener, following, links) = Default::default();
         Ok(Cluster {
@@ -185,7 +186,7 @@ impl Cluster {
             replicas,
             meta,
             following,
-            parts,
+            owners_alone,
             link,
             configured,
             listener,
@@ -333,7 +334,7 @@ impl Cluster {
                     Err(failure) if !target.is_retried_after(&failure) => return Err(failure.into()),
                     // This node has just ceased to lead.
                     Ok(None) | Err(_) => {
-                        let mut batch = ForwardedBatch::new(target, request);
+                        let mut batch = ForwardedBatch::new(target, &self.replicas, request);
                         let _ = on_reply(batch.resolve_next().await?);
                     }
                 }
@@ -360,7 +361,9 @@ impl Cluster {
                         batch.push(*request);
                         indices.push(index);
                     }
-                    None => batches.push((ForwardedBatch::new(target, *request), vec![index])),
+                    None => {
+                        batches.push((ForwardedBatch::new(target, &self.replicas, *request), vec![index]))
+                    }
                 },
             }
         }
@@ -388,7 +391,10 @@ impl Cluster {
                     match target.filter(|target| target.is_retried_after(&failure)) {
                         // This node has just ceased to lead.
                         Some(target) => {
-                            batches.push((ForwardedBatch::new(target, requests[index]), vec![index]));
+                            batches.push((
+                                ForwardedBatch::new(target, &self.replicas, requests[index]),
+                                vec![index],
+                            ));
                         }
                         None => read(index, Err(failure.into())),
                     }
@@ -436,7 +442,7 @@ impl Cluster {
             let Some(target) = self.owner(request.bucket).target() else { continue };
             match batches.iter_mut().find(|batch| batch.goes_to(target)) {
                 Some(batch) => batch.push(*request),
-                None => batches.push(ForwardedBatch::new(target, *request)),
+                None => batches.push(ForwardedBatch::new(target, &self.replicas, *request)),
             }
         }
         batches.retain(|batch| batch.immediate_range().is_none());
@@ -450,7 +456,7 @@ impl Cluster {
             self.owner(request.bucket).target().is_some_and(|other| other.is_same(target))
         };
         let mut its = requests.iter().filter(is_its);
-        let mut batch = ForwardedBatch::new(target, *its.next().expect("there is one"));
+        let mut batch = ForwardedBatch::new(target, &self.replicas, *its.next().expect("there is one"));
         its.for_each(|request| batch.push(*request));
         batch.send();
         batch
@@ -485,11 +491,9 @@ impl Cluster {
 
     /// How many other nodes are certain to have all that was acknowledged.
     pub fn acknowledging_replicas(&self) -> usize {
-        let others = |part: &Part| match part {
-            Part::Node(_) => 0,
-            Part::Replicas(row) => self.replicas[*row].row().nodes.len() / 2,
-        };
-        self.parts.iter().map(others).min().unwrap_or(0)
+        let alone = self.owners_alone.iter().map(|_| 0);
+        let others = |replicas: &Replicas| replicas.row().nodes.len() / 2;
+        alone.chain(self.replicas.iter().map(others)).min().unwrap_or(0)
     }
 
     /// How many other nodes that are up have replicas of rows that this node leads.

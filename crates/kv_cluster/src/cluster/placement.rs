@@ -6,10 +6,13 @@ use crate::{
     error::{Error, RangeFailure, RangeFailureKind},
     limits::PLACEMENT_PAUSE,
     link::node_query::NodeQuery,
-    local::rows::Placed,
+    local::rows::{Placed, ReplicatedRow},
     node_name::NodeName,
     replicas::{Replicas, THIS_NODE_IS_REMOVED},
-    routing::placement::{PlacedRow, PlacementTable, TableChange},
+    routing::{
+        Route,
+        placement::{PlacedRow, PlacementTable, TableChange},
+    },
 };
 use otp::Stop;
 use tokio::time::{MissedTickBehavior, interval};
@@ -17,7 +20,15 @@ use tokio::time::{MissedTickBehavior, interval};
 impl Cluster {
     /// The rows with replicas, that of the meta group first, as far as this node knows.
     pub fn placements(&self) -> Vec<PlacedRow> {
-        self.local.replicated.table.borrow().rows.clone()
+        self.local.replicated.table.borrow().sorted()
+    }
+
+    /// The rows with replicas that a route has become, in the order of their names.
+    pub fn rows_of(&self, route: &Route) -> Vec<PlacedRow> {
+        let table = self.local.replicated.table.borrow();
+        let mut rows: Vec<_> = table.rows_of(route).cloned().collect();
+        rows.sort_by(|one, other| one.first_name().cmp(other.first_name()));
+        rows
     }
 
     /// Has a row have its replicas on these nodes: one, three or five. It is done step by step, while the row
@@ -32,6 +43,13 @@ impl Cluster {
             self.query_node(peer, &NodeQuery::MayHaveReplicas).done().await?;
         }
         self.change(TableChange::Place { buckets: before.buckets().into(), nodes }).await?;
+        self.learn_placements().await
+    }
+
+    /// Splits a row in two: the second part begins with a name. The replicas of both are on the same nodes.
+    pub async fn split(&self, buckets: &str, at: &[u8]) -> Result<(), Error> {
+        let buckets = self.find_row(buckets)?.buckets().into();
+        self.change(TableChange::Split { buckets, at: at.into() }).await?;
         self.learn_placements().await
     }
 
@@ -89,7 +107,7 @@ impl Cluster {
 
     /// The replicas of each row, those of the meta group first.
     fn all_replicas(&self) -> impl Iterator<Item = &Replicas> {
-        self.meta.iter().map(|meta| &**meta).chain(&*self.replicas)
+        self.meta.iter().map(|meta| &**meta).chain(self.replicas.iter())
     }
 
     async fn change(&self, change: TableChange) -> Result<(), Error> {
@@ -104,7 +122,10 @@ impl Cluster {
         let mut last = None;
         let follow = async {
             loop {
-                ticks.tick().await;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = self.local.range_was_split() => {}
+                }
                 let problem = self.follow_once().await.err().map(|error| error.to_string());
                 if problem != last
                     && let Some(problem) = &problem
@@ -129,7 +150,8 @@ impl Cluster {
         self.learn_placements().await?;
         for row in self.local.replicated.all() {
             let Placed { row, here: Some(range) } = row.placed() else { continue };
-            if row.is_moving && range.settled() == Some(row.placement()) {
+            let is_split = *range.span() == row.span();
+            if row.is_moving && is_split && range.settled() == Some(row.placement()) {
                 self.change(TableChange::Settle { row: row.clone() }).await?;
                 self.learn_placements().await?;
             }
@@ -173,6 +195,7 @@ impl Cluster {
             known.send_replace(table);
         }
         let table = known.borrow().clone();
+        self.add_rows(&table);
         for replicated in self.local.replicated.all() {
             let placed = replicated.placed();
             let Some(row) = table.row_like(&placed.row) else { continue };
@@ -185,13 +208,45 @@ impl Cluster {
                     self.local.set_placement(range, row);
                     Some(range.clone())
                 }
-                (None, true) => Some(self.local.clone().add_replica(row.clone()).await?),
+                (None, true) => self.local.clone().add_replica(row.clone()).await?,
                 (_, false) => None,
             };
             let left = placed.here.clone().filter(|_| !is_here);
             replicated.place(Placed { here, row: row.clone() });
             if let Some(range) = left {
                 self.local.remove_replica(&range).await?;
+            }
+        }
+        self.leave_parts(&table).await
+    }
+
+    /// Adds the rows that were split off others, and has requests go to them, before these end.
+    fn add_rows(&self, table: &PlacementTable) {
+        let rows = &self.local.replicated.rows;
+        let known = rows.count();
+        for row in table.rows.iter().filter(|row| !row.is_meta()) {
+            if self.local.replicated.find(row.first_name()).is_none() {
+                let added = ReplicatedRow::new(Placed { row: row.clone(), here: None });
+                self.replicas.add(&added);
+                rows.push(added);
+            }
+        }
+        if rows.count() > known {
+            let placed = rows.iter().map(|(_, row)| &row.placed().row);
+            self.local.table.set_rows(placed.map(|row| table.row_like(row).unwrap_or(row)));
+        }
+    }
+
+    /// Ends what ranges of this node have split off that is not to be here.
+    async fn leave_parts(&self, table: &PlacementTable) -> Result<(), Error> {
+        for replicated in self.local.replicated.all() {
+            let Placed { row, here: Some(range) } = replicated.placed() else { continue };
+            let is_other = |other: &&PlacedRow| {
+                !other.is_meta() && range.span().contains(other.first_name()) && !other.is_like(row)
+            };
+            let mut others = table.rows.iter().filter(is_other).peekable();
+            if others.peek().is_some() && others.all(|other| !other.has(&self.local.name)) {
+                self.local.clone().leave_split_off(range.clone()).await?;
             }
         }
         Ok(())

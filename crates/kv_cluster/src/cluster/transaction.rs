@@ -7,7 +7,7 @@ use crate::{
     link::codec::TransactionResult,
     local::Place,
     peer::Peer,
-    replicas::{Replicas, Search, Server},
+    replicas::{Search, Server},
 };
 use kv::{FullName, Op, Reply, Request, Watcher};
 use kv_raft::{ProposalOutcome, Range};
@@ -101,39 +101,38 @@ impl Cluster {
         requests: &[Request<'_>],
         mut reply: impl FnMut(Result<Reply<'_>, Error>),
     ) -> Result<bool, Error> {
-        let names = watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
-        match self.single_owner(names)? {
-            Owner::Later(Target::Peer(peer)) => transact_at(peer, watched, requests, &mut reply).await,
-            Owner::Later(Target::Range(range)) => transact_in(range, watched, requests, &mut reply).await,
-            Owner::Later(Target::Replicas(replicas)) => {
-                transact_at_leader(replicas, watched, requests, &mut reply).await
+        let names =
+            || watched.iter().map(|(full, _)| full.name).chain(requests.iter().flat_map(Request::names));
+        let mut search = Search::default();
+        loop {
+            let replicas = match self.single_owner(names())? {
+                Owner::Later(Target::Replicas(replicas)) => replicas,
+                Owner::Later(Target::Peer(peer)) => {
+                    return transact_at(peer, watched, requests, &mut reply).await;
+                }
+                Owner::Later(Target::Range(range)) => {
+                    return transact_in(range, watched, requests, &mut reply).await;
+                }
+                Owner::Local(_) | Owner::Refused(_) => {
+                    let preparation =
+                        self.local.prepare_transaction(requests).await.map_err(Error::Refused)?;
+                    let executed =
+                        self.local.transact(watched, requests, preparation, |local| reply(Ok(local)));
+                    return executed.map_err(Error::Refused);
+                }
+            };
+            let server = search.find(replicas).await?;
+            let executed = match server {
+                Server::Here(range) => transact_in(range, watched, requests, &mut reply).await,
+                Server::Peer(peer) => transact_at(peer, watched, requests, &mut reply).await,
+            };
+            match executed {
+                // After a split another row may be asked.
+                Err(failure) if failure.is_misdirected() => {
+                    search.go_on(replicas, Some(server), failure).await?;
+                }
+                executed => return executed,
             }
-            Owner::Local(_) | Owner::Refused(_) => {
-                let preparation = self.local.prepare_transaction(requests).await.map_err(Error::Refused)?;
-                let executed = self.local.transact(watched, requests, preparation, |local| reply(Ok(local)));
-                executed.map_err(Error::Refused)
-            }
-        }
-    }
-}
-
-/// Executes a transaction at the leader of a row, once that is found.
-async fn transact_at_leader(
-    replicas: &Replicas,
-    watched: &[(FullName<'_>, u64)],
-    requests: &[Request<'_>],
-    reply: &mut impl FnMut(Result<Reply<'_>, Error>),
-) -> Result<bool, Error> {
-    let mut search = Search::default();
-    loop {
-        let server = search.find(replicas).await?;
-        let executed = match server {
-            Server::Here(range) => transact_in(range, watched, requests, reply).await,
-            Server::Peer(peer) => transact_at(peer, watched, requests, reply).await,
-        };
-        match executed {
-            Err(failure) if failure.is_misdirected() => search.go_on(replicas, Some(server), failure).await?,
-            executed => return executed,
         }
     }
 }

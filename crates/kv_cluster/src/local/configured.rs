@@ -70,9 +70,11 @@ impl Configured {
     }
 }
 
+/// How the cluster has this row of the configuration, which may have been split, if otherwise.
 fn different_row(route: &Route, placements: &PlacementTable) -> Option<String> {
-    let row = placements.find(route.buckets()).ok().filter(|_| !placements.agrees_with(route))?;
+    let row = placements.rows_of(route).find(|row| *row.nodes != *route.nodes())?;
     let configured: Vec<_> = route.nodes().iter().map(NodeName::as_str).collect();
     let (buckets, configured, agreed) = (route.buckets(), configured.join(", "), row.node_names());
-    Some(format!("it has {configured} as the nodes of {buckets}, and the copies are on {agreed}"))
+    let part = if row.buckets() == buckets { String::new() } else { format!(" of {}", row.buckets()) };
+    Some(format!("it has {configured} as the nodes of {buckets}, and the copies{part} are on {agreed}"))
 }

@@ -112,7 +112,7 @@ const VOLATILE: &str = "the volatile buckets";
 impl LocalNode {
     /// The durable ranges, in the order of their names.
     pub fn ranges(&self) -> Vec<&Arc<Range>> {
-        let replicas = self.replicated.rows.iter().filter_map(|row| row.placed().here.as_ref());
+        let replicas = self.replicated.rows.iter().filter_map(|(_, row)| row.placed().here.as_ref());
         let mut ranges: Vec<_> = self.ranges_alone.iter().chain(replicas).collect();
         ranges.sort_by(|one, other| one.span().start.cmp(&other.span().start));
         ranges
@@ -136,8 +136,7 @@ impl LocalNode {
     /// What this node owns alone, or the range with replicas that begins with this name.
     pub(crate) fn scope(&self, range: Option<&[u8]>) -> Result<Scope<'_>, RangeFailure> {
         let Some(first_name) = range else { return Ok(Scope::Own) };
-        let row = self.replicated.rows.iter().find(|row| row.begins_with(first_name));
-        match row.and_then(|row| row.here()) {
+        match self.replicated.find(first_name).and_then(|row| row.here()) {
             Some(range) => Ok(Scope::Replica(range)),
             None => {
                 let message = "this node has no replica of the range";
@@ -176,6 +175,7 @@ impl LocalNode {
         reply: impl FnMut(Reply<'_>) -> ControlFlow<()>,
     ) -> Result<usize, RangeFailure> {
         range.may_read()?;
+        range.check_requests(batch)?;
         Ok(range.store().read(batch, range.clock(now_ms), reply))
     }
 

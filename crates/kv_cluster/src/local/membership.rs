@@ -83,8 +83,7 @@ impl Membership {
         self.placements.find(buckets).is_ok()
     }
 
-    /// The same with what only the configuration has: its nodes, if no others are known, and its rows, in the
-    /// order of their names.
+    /// The same with what only the configuration has: its nodes, if no others are known, and its rows.
     pub(crate) fn with_configured(mut self, nodes: NodeTable, routes: &Routes) -> Result<Membership, Error> {
         if self.nodes.epoch == 0 {
             self.nodes = nodes;
@@ -95,11 +94,10 @@ impl Membership {
             *table = configured;
             return Ok(self);
         }
-        if let [.., lost] = &table.missing_in(&configured)[..] {
+        if let Some(lost) = table.unknown_to(&configured) {
             return Err(Error::RowMissing { row: lost.buckets().into(), nodes: lost.node_names().into() });
         }
         table.rows.extend(configured.missing_in(table));
-        table.sort();
         Ok(self)
     }
 }

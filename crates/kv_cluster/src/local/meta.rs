@@ -19,7 +19,7 @@ use crate::{
 use kv::{FullName, Op, Reply, Request, Watcher, time::now_ms};
 use kv_raft::{ProposalOutcome, Range, RangeReply};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{ops::ControlFlow::Continue, sync::Arc};
+use std::{future::pending, ops::ControlFlow::Continue, sync::Arc};
 use tokio::task::spawn_blocking;
 
 /// The bucket of the meta group, and its key that has the table.
@@ -123,7 +123,8 @@ impl LocalNode {
             Ok(Some(next))
         };
         if let Some(changed) = self.change_kept(TABLE, next).await? {
-            tracing::info!(epoch = changed.epoch, ?change, "the placement of replicas has changed");
+            let change = change.map(ToString::to_string);
+            tracing::info!(epoch = changed.epoch, change, "the placement of replicas has changed");
         }
         Ok(())
     }
@@ -191,7 +192,7 @@ impl LocalNode {
         let rows = &self.replicated;
         let row = match range {
             None => rows.meta.as_ref(),
-            Some(first_name) => rows.rows.iter().find(|row| row.begins_with(first_name)),
+            Some(first_name) => rows.find(first_name),
         };
         let no_replica =
             || RangeFailure::new(RangeFailureKind::NoLeader, "this node has no replica of the range");
@@ -253,8 +254,9 @@ impl LocalNode {
         }
     }
 
-    /// Makes an empty replica of a row.
-    pub(crate) async fn add_replica(self: Arc<Self>, row: PlacedRow) -> Result<Arc<Range>, Error> {
+    /// Opens a replica of a row that has none here: that which another one has split off, or an empty one.
+    /// `None` if it is yet to be split off.
+    pub(crate) async fn add_replica(self: Arc<Self>, row: PlacedRow) -> Result<Option<Arc<Range>>, Error> {
         let add = move || {
             let Some(ranges) = &self.ranges else {
                 return Err(Error::NoDataDir { node: self.name.shared(), row: row.buckets().into() });
@@ -268,7 +270,22 @@ impl LocalNode {
     /// Changes where the replicas of a range of this node are.
     pub(crate) fn set_placement(&self, range: &Arc<Range>, row: &PlacedRow) {
         if let Some(ranges) = &self.ranges {
-            ranges.set_placement(range, &row.placement());
+            ranges.set_placement(range, &row.replica(self.table.routes()));
+        }
+    }
+
+    /// A range is to be split, and the other part is not to be on this node.
+    pub(crate) async fn leave_split_off(self: Arc<Self>, range: Arc<Range>) -> Result<(), Error> {
+        let leave = move || self.ranges.as_ref().map_or(Ok(()), |ranges| ranges.leave_split_off(&range));
+        let left = spawn_blocking(leave).await.unwrap_or(Ok(()));
+        left.map_err(|error| Error::DataDir(error.to_string()))
+    }
+
+    /// Waits until a range of this node was split.
+    pub(crate) async fn range_was_split(&self) {
+        match &self.ranges {
+            Some(ranges) => ranges.split().await,
+            None => pending().await,
         }
     }
 

@@ -8,8 +8,8 @@ use tokio::sync::{Mutex, watch};
 /// The rows whose replicas the meta group places.
 #[derive(Debug, Default)]
 pub(crate) struct ReplicatedRows {
-    /// In the order of their names.
-    pub(crate) rows: Box<[Arc<ReplicatedRow>]>,
+    /// In the order of the table: what routes refer to stays in its place.
+    pub(crate) rows: boxcar::Vec<Arc<ReplicatedRow>>,
     /// The group itself; `None` if there are no such rows.
     pub(crate) meta: Option<Arc<ReplicatedRow>>,
     /// The newest table that this node knows.
@@ -37,9 +37,12 @@ impl ReplicatedRows {
     /// The rows of a table, with the ranges of this node.
     pub(crate) fn new(table: PlacementTable, ranges: &[Arc<Range>]) -> ReplicatedRows {
         let mut rows = table.rows.iter().map(|row| {
-            let span = row.span();
-            let here = ranges.iter().find(|range| range.is_replicated() && *range.span() == span).cloned();
-            Arc::new(ReplicatedRow { placed: boxcar::vec![Placed { row: row.clone(), here }] })
+            // One that is yet to be split has more names.
+            let is_its = |range: &&Arc<Range>| {
+                let span = range.span();
+                range.is_replicated() && *span.start == *row.first_name() && span.has_names() != row.is_meta()
+            };
+            ReplicatedRow::new(Placed { row: row.clone(), here: ranges.iter().find(is_its).cloned() })
         });
         let (meta, rows) = (rows.next(), rows.collect());
         ReplicatedRows { rows, meta, table: watch::Sender::new(table), changing: Mutex::default() }
@@ -47,11 +50,21 @@ impl ReplicatedRows {
 
     /// The rows, that of the meta group first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &ReplicatedRow> {
-        self.meta.iter().chain(&*self.rows).map(|row| &**row)
+        self.meta.iter().chain(self.rows.iter().map(|(_, row)| row)).map(|row| &**row)
+    }
+
+    /// The row that begins with this name.
+    pub(crate) fn find(&self, first_name: &[u8]) -> Option<&Arc<ReplicatedRow>> {
+        self.rows.iter().map(|(_, row)| row).find(|row| row.placed().row.first_name() == first_name)
     }
 }
 
 impl ReplicatedRow {
+    /// A row, and where its replicas are.
+    pub(crate) fn new(placed: Placed) -> Arc<ReplicatedRow> {
+        Arc::new(ReplicatedRow { placed: boxcar::vec![placed] })
+    }
+
     /// Where its replicas are now.
     #[inline]
     pub(crate) fn placed(&self) -> &Placed {
@@ -67,10 +80,5 @@ impl ReplicatedRow {
     #[inline]
     pub(crate) fn here(&self) -> Option<&Range> {
         self.placed().here.as_deref()
-    }
-
-    /// Whether the range begins with this name.
-    pub(crate) fn begins_with(&self, first_name: &[u8]) -> bool {
-        self.placed().row.first_name() == first_name
     }
 }

@@ -49,6 +49,7 @@ impl LocalNode {
             Some(Place::Volatile) => Ok(self.store.bucket_page(full, cursor, now_ms)),
             Some(Place::Range(range)) => {
                 range.may_read()?;
+                range.check_names([full.name].into_iter())?;
                 Ok(range.store().bucket_page(full, cursor, range.clock(now_ms).now_ms))
             }
         }
@@ -181,6 +182,7 @@ impl LocalNode {
         match self.place(bucket) {
             Some(Place::Range(range)) => {
                 range.may_read()?;
+                range.check_names([bucket].into_iter())?;
                 Ok(range.store().subscribe(bucket, backlog))
             }
             Some(Place::Volatile) | None => Ok(self.store.subscribe(bucket, backlog)),

@@ -79,8 +79,7 @@ impl Route {
 
     /// The row that has these names and no others; `None` if none can be written.
     pub fn row_text(&self) -> Option<String> {
-        let is_row = NameRange::parse(&self.buckets).is_ok_and(|range| range == self.range);
-        if is_row { Some(self.buckets.clone()) } else { self.range.text() }
+        self.range.row_text()
     }
 
     /// Whether its leader asks the others before it reads, if it has replicas.

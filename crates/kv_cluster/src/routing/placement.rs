@@ -3,14 +3,19 @@
 //!
 //! A change names the nodes that a row is to have. Those that it had before leave when the replicas of the
 //! new ones have all data and are the only members; until then requests may be served by any of both.
+//!
+//! A row may be split in two, whose replicas begin on the same nodes. Rows are never joined, so each keeps
+//! its first name, by which nodes distinguish them, and its place in the table.
 
 use crate::{
+    error::escape_name,
+    limits::ROWS,
     node_name::NodeName,
     routing::{Route, Routes, range::NameRange},
 };
 use kv_raft::{Placement, ReplicaSpan, Span};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 /// The rows whose replicas the meta group places, and those of the group itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +37,7 @@ pub struct PlacedRow {
     pub nodes: Box<[NodeName]>,
     /// The nodes whose replicas go when those of the others have the data.
     pub leaving: Box<[NodeName]>,
-    /// Whether the replicas are still on their way.
+    /// Whether the replicas are still on their way, or the row is being split.
     pub is_moving: bool,
     /// Whether only the configuration has it, so that it may have no members yet.
     #[serde(skip)]
@@ -46,6 +51,27 @@ pub(crate) enum TableChange {
     Place { buckets: Box<str>, nodes: Vec<NodeName> },
     /// The replicas of the row are where they are to be, and nowhere else.
     Settle { row: PlacedRow },
+    /// The row is to end before a name, with which another row begins.
+    Split {
+        buckets: Box<str>,
+        #[serde(with = "serde_bytes")]
+        at: Box<[u8]>,
+    },
+}
+
+impl fmt::Display for TableChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TableChange::Place { buckets, nodes } => write!(f, "replicas of {buckets} on {}", names(nodes)),
+            TableChange::Settle { row } => write!(f, "{} is on {}", row.buckets, row.node_names()),
+            TableChange::Split { buckets, at } => write!(f, "{buckets} is split at \"{}\"", escape_name(at)),
+        }
+    }
+}
+
+/// The names of nodes, for people.
+fn names(nodes: &[NodeName]) -> String {
+    nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The name of the row of the meta group.
@@ -71,6 +97,11 @@ impl PlacedRow {
         &self.buckets
     }
 
+    /// The row of a configuration that has these names and no others; `None` if none can be written.
+    pub fn row_text(&self) -> Option<String> {
+        self.range.row_text()
+    }
+
     /// Whether it is the row of the meta group.
     pub fn is_meta(&self) -> bool {
         !self.span().has_names()
@@ -81,14 +112,19 @@ impl PlacedRow {
         &self.range.start
     }
 
-    /// Whether both are of the same names.
+    /// Whether both begin with the same name: one may not yet be split.
     pub(crate) fn is_like(&self, other: &PlacedRow) -> bool {
-        self.range == other.range
+        self.first_name() == other.first_name() && self.is_meta() == other.is_meta()
+    }
+
+    /// Whether it has this name.
+    pub(crate) fn has_name(&self, name: &[u8]) -> bool {
+        self.range.contains(name)
     }
 
     /// The names of its nodes.
     pub(crate) fn node_names(&self) -> String {
-        self.nodes.iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ")
+        names(&self.nodes)
     }
 
     /// The nodes that have replicas, or will.
@@ -108,13 +144,13 @@ impl PlacedRow {
 
     pub(crate) fn placement(&self) -> Placement {
         let shared = |nodes: &[NodeName]| nodes.iter().map(NodeName::shared).collect::<Arc<[_]>>();
-        Placement { nodes: shared(&self.nodes), leaving: shared(&self.leaving) }
+        Placement { nodes: shared(&self.nodes), leaving: shared(&self.leaving), span: None }
     }
 
     /// The replica of a node that has these routes.
     pub(crate) fn replica(&self, routes: &Routes) -> ReplicaSpan {
         let placement = Some(self.placement());
-        let route = routes.spans.iter().find(|route| route.range == self.range);
+        let route = routes.spans.iter().find(|route| route.range.includes(&self.range));
         let confirms_reads = route.is_some_and(|route| route.confirms_reads);
         ReplicaSpan { span: self.span(), placement, may_be_new: self.is_new, confirms_reads }
     }
@@ -142,6 +178,35 @@ impl PlacedRow {
         (self.nodes, self.leaving) = (nodes, leaving);
         Ok(())
     }
+
+    /// Ends it before a name. Returns the row that begins with that.
+    fn split(&mut self, at: &[u8]) -> Result<PlacedRow, String> {
+        let (buckets, name) = (&self.buckets, escape_name(at));
+        if self.is_meta() {
+            return Err("meta has no buckets, and is not split".into());
+        }
+        if self.is_moving {
+            return Err(format!("{buckets} is being moved or split: try again when `plans` is empty"));
+        }
+        if !self.range.contains(at) || *at == *self.range.start {
+            return Err(format!(
+                "{buckets} cannot be split at \"{name}\": name the first bucket of the second part, which {buckets} \
+                 has, and does not begin with"
+            ));
+        }
+        let (low, high) = self.range.split(at);
+        let texts = [&low, &high].map(NameRange::row_text);
+        let [Some(low_text), Some(high_text)] = texts else {
+            return Err(format!(
+                "{buckets} cannot be split at \"{name}\": no row of [[routes]] could be written for its parts; \
+                 choose a name of letters and digits"
+            ));
+        };
+        self.is_moving = true;
+        let high = PlacedRow { buckets: high_text.into(), range: high, ..self.clone() };
+        (self.buckets, self.range) = (low_text.into(), low);
+        Ok(high)
+    }
 }
 
 impl PlacementTable {
@@ -168,24 +233,34 @@ impl PlacementTable {
         })
     }
 
-    /// Puts its rows in the order of their names, as the routes have them.
-    pub(crate) fn sort(&mut self) {
-        self.rows.sort_by(|one, other| {
+    /// The rows in the order of their names, the meta group first.
+    pub(crate) fn sorted(&self) -> Vec<PlacedRow> {
+        let mut rows = self.rows.clone();
+        rows.sort_by(|one, other| {
             (!one.is_meta(), &one.range.start).cmp(&(!other.is_meta(), &other.range.start))
         });
+        rows
     }
 
-    /// The row of the same names.
+    /// The row that begins with the same name.
     pub(crate) fn row_like(&self, row: &PlacedRow) -> Option<&PlacedRow> {
         self.rows.iter().find(|other| other.is_like(row))
     }
 
-    /// Whether the table has the row of this route, with the same nodes.
-    pub(crate) fn agrees_with(&self, route: &Route) -> bool {
-        self.row_like(&PlacedRow::of(route)).is_some_and(|row| row.nodes == route.nodes)
+    /// The rows of this route, which may have been split.
+    pub(crate) fn rows_of(&self, route: &Route) -> impl Iterator<Item = &PlacedRow> {
+        self.rows.iter().filter(|row| !row.is_meta() && route.range.includes(&row.range))
     }
 
-    /// Its rows that another one lacks.
+    /// A row that is no part of those of a configuration.
+    pub(crate) fn unknown_to(&self, configured: &PlacementTable) -> Option<&PlacedRow> {
+        let is_part = |row: &PlacedRow, whole: &PlacedRow| {
+            row.is_meta() == whole.is_meta() && whole.range.includes(&row.range)
+        };
+        self.rows.iter().rev().find(|row| !configured.rows.iter().any(|whole| is_part(row, whole)))
+    }
+
+    /// Its rows with whose first names none of another one begins.
     pub(crate) fn missing_in(&self, other: &PlacementTable) -> Vec<PlacedRow> {
         self.rows.iter().filter(|row| other.row_like(row).is_none()).cloned().collect()
     }
@@ -201,6 +276,18 @@ impl PlacementTable {
                 if let Some(settled) = self.rows.iter_mut().find(|other| *other == row) {
                     (settled.leaving, settled.is_moving) = (Box::default(), false);
                 }
+                Ok(())
+            }
+            TableChange::Split { buckets, at } => {
+                let index = self.index_of(buckets).ok_or_else(|| self.unknown_row(buckets))?;
+                // The meta group is not one of them.
+                if self.rows.len() > ROWS {
+                    return Err(format!(
+                        "there are {ROWS} rows with replicas, and a cluster may have no more"
+                    ));
+                }
+                let part = self.rows[index].split(at)?;
+                self.rows.push(part);
                 Ok(())
             }
         }
@@ -222,7 +309,8 @@ impl PlacementTable {
     }
 
     fn unknown_row(&self, buckets: &str) -> String {
-        let rows: Vec<_> = self.rows.iter().map(|row| &*row.buckets).collect();
+        let rows = self.sorted();
+        let rows: Vec<_> = rows.iter().map(|row| &*row.buckets).collect();
         format!("no row with replicas is {buckets:?}: there are {}", rows.join(", "))
     }
 }

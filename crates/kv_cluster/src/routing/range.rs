@@ -36,17 +36,6 @@ impl NameRange {
         Ok(range)
     }
 
-    /// As a route writes it; `None` if none can.
-    pub(super) fn text(&self) -> Option<String> {
-        let last = match self.end.as_deref() {
-            None => Vec::new(),
-            Some([first @ .., last]) => [first, &[last.checked_sub(1)?]].concat(),
-            Some([]) => return None,
-        };
-        let text = format!("{}..{}", str::from_utf8(&self.start).ok()?, str::from_utf8(&last).ok()?);
-        NameRange::parse(&text).is_ok_and(|range| range == *self).then_some(text)
-    }
-
     /// All names.
     pub(crate) fn all() -> NameRange {
         NameRange { start: Box::default(), end: None }
@@ -84,6 +73,26 @@ impl NameRange {
             left.push(NameRange { start, end: self.end.clone() });
         }
         left
+    }
+
+    /// The names before `at`, which it contains, and the others.
+    pub(crate) fn split(&self, at: &[u8]) -> (NameRange, NameRange) {
+        let low = NameRange { start: self.start.clone(), end: Some(at.into()) };
+        (low, NameRange { start: at.into(), end: self.end.clone() })
+    }
+
+    /// How a route writes it; `None` if it cannot.
+    pub(crate) fn row_text(&self) -> Option<String> {
+        let last = match &self.end {
+            None => Vec::new(),
+            Some(end) => {
+                let (last, before) = end.split_last()?;
+                [before, &[last.checked_sub(1)?]].concat()
+            }
+        };
+        let text = String::from_utf8([&self.start, &b".."[..], &last].concat()).ok()?;
+        let is_printable = !text.contains(char::is_control);
+        (is_printable && NameRange::parse(&text).as_ref() == Ok(self)).then_some(text)
     }
 
     fn ends_before(&self, other: &NameRange) -> bool {

@@ -7,9 +7,12 @@ use crate::{
     error::Error,
     limits::DIFFERENCES_SHOWN,
     node_name::NodeName,
-    routing::{Agreement, Route, Routes, range::NameRange},
+    routing::{
+        Agreement, Route, Routes,
+        placement::{PlacedRow, PlacementTable},
+        range::NameRange,
+    },
 };
-use std::ops::RangeFrom;
 use std::sync::{
     PoisonError, RwLock,
     atomic::{AtomicU8, Ordering::Relaxed},
@@ -33,29 +36,23 @@ pub(crate) enum Destination {
     Disputed(usize),
 }
 
-/// A part of all buckets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// What the peer of this index owns alone, or this node if it is `None`.
-    Node(Option<usize>),
-    /// The row of this index among those with several nodes.
-    Replicas(usize),
-}
-
 /// The routes of this node, and how those of its peers differ.
 #[derive(Debug)]
 pub(crate) struct RoutingTable {
     routes: Routes,
     /// The nodes that were known when it was made; some may have been added since.
     peers: Box<[NodeName]>,
-    /// The owner of each span of the routes.
-    owners: Box<[Destination]>,
-    /// How many rows have several nodes.
-    replicated: usize,
+    /// The spans that have one owner.
+    alone: Box<[Span]>,
+    /// All spans in the order of their names. The newest come last: others may still look at those before.
+    spans: boxcar::Vec<Box<[Span]>>,
     /// How a name is looked up.
     lookup: AtomicU8,
     disputes: RwLock<Vec<Dispute>>,
 }
+
+/// Names, and where the requests to them go.
+type Span = (NameRange, Destination);
 
 /// Every bucket is a volatile one of this node.
 const ALL_LOCAL: u8 = 0;
@@ -80,6 +77,7 @@ impl RoutingTable {
         local: &NodeName,
         peers: impl IntoIterator<Item = NodeName>,
         has_ranges: bool,
+        placements: &PlacementTable,
     ) -> Result<RoutingTable, Error> {
         let peers: Box<[NodeName]> = peers.into_iter().collect();
         let peer_of = |node: &NodeName| {
@@ -87,22 +85,22 @@ impl RoutingTable {
             let peer = peers.iter().position(|peer| peer == node);
             peer.ok_or_else(|| Error::UnknownNode { node: node.shared(), known: known() })
         };
-        let (mut ranges, mut rows) = (0.., 0..);
-        let next = |indices: &mut RangeFrom<usize>| indices.next().expect("there is no last one");
+        let mut ranges = 0..;
         let destination = |span: &Route| {
-            if span.is_replicated() {
-                return Ok(Destination::Replicated(next(&mut rows)));
-            }
-            match span.has(local) {
-                true if has_ranges && span.is_durable() => Ok(Destination::Range(next(&mut ranges))),
-                true => Ok(Destination::Local),
-                false => peer_of(&span.nodes()[0]).map(Destination::Peer),
-            }
+            let destination = match span.has(local) {
+                true if has_ranges && span.is_durable() => {
+                    Destination::Range(ranges.next().expect("there is no last one"))
+                }
+                true => Destination::Local,
+                false => Destination::Peer(peer_of(&span.nodes()[0])?),
+            };
+            Ok((span.range.clone(), destination))
         };
-        let owners: Box<[Destination]> = routes.spans().iter().map(destination).collect::<Result<_, _>>()?;
-        let (lookup, disputes, replicated) = (AtomicU8::default(), RwLock::default(), rows.start);
-        let mut table = RoutingTable { routes, peers, owners, replicated, lookup, disputes };
-        table.lookup = AtomicU8::new(table.lookup_without_disputes());
+        let alone = routes.spans().iter().filter(|span| !span.is_replicated()).map(destination);
+        let alone = alone.collect::<Result<_, Error>>()?;
+        let (lookup, disputes, spans) = Default::default();
+        let table = RoutingTable { routes, peers, alone, spans, lookup, disputes };
+        table.set_rows(placements.rows.iter().filter(|row| !row.is_meta()));
         Ok(table)
     }
 
@@ -111,17 +109,28 @@ impl RoutingTable {
         &self.routes
     }
 
-    /// All parts in an order that is the same on all nodes: nodes by their names, then rows.
-    pub(crate) fn parts(&self, local: &NodeName) -> Vec<Part> {
+    /// The rows with replicas have these names from now on, in their order. Only one task says so.
+    pub(crate) fn set_rows<'r>(&self, rows: impl IntoIterator<Item = &'r PlacedRow>) {
+        let rows = rows.into_iter().enumerate();
+        let rows = rows.map(|(index, row)| (row.range.clone(), Destination::Replicated(index)));
+        let mut spans: Vec<_> = self.alone.iter().cloned().chain(rows).collect();
+        spans.sort_by(|(one, _), (other, _)| one.start.cmp(&other.start));
+        self.spans.push(spans.into());
+        self.change_disputes(|_| {});
+    }
+
+    fn spans(&self) -> &[Span] {
+        &self.spans[self.spans.count() - 1]
+    }
+
+    /// The nodes that own something alone, in the order of their names: peers by their index, and this one.
+    pub(crate) fn owners_alone(&self, local: &NodeName) -> Vec<Option<usize>> {
         let name_of = |node: &Option<usize>| node.map_or(local, |peer| &self.peers[peer]);
         let owns_alone =
             |node: &Option<usize>| self.routes.spans_of(name_of(node)).any(|route| !route.is_replicated());
         let mut nodes: Vec<_> = (0..self.peers.len()).map(Some).chain([None]).filter(owns_alone).collect();
         nodes.sort_by(|one, other| name_of(one).cmp(name_of(other)));
-        let rows = (0..self.replicated).map(Part::Replicas);
-        let parts: Vec<_> = nodes.into_iter().map(Part::Node).chain(rows).collect();
-        // Without any route all is empty.
-        if parts.is_empty() { vec![Part::Node(None)] } else { parts }
+        nodes
     }
 
     /// Whether every bucket is a volatile one of this node.
@@ -138,7 +147,7 @@ impl RoutingTable {
 
     fn look_up_span(&self, name: &[u8]) -> Destination {
         match self.lookup.load(Relaxed) {
-            ONE_SPAN => return self.owners[0],
+            ONE_SPAN => return self.spans()[0].1,
             WITH_DISPUTES => {
                 let disputes = self.disputes.read().unwrap_or_else(PoisonError::into_inner);
                 let contains = |dispute: &&Dispute| dispute.ranges.iter().any(|range| range.contains(name));
@@ -153,14 +162,17 @@ impl RoutingTable {
 
     /// Where the requests to the bucket go by the routes of this node, whatever its peers say.
     pub(crate) fn configured(&self, name: &[u8]) -> Destination {
-        self.routes.span(name).map_or(Destination::Nowhere, |span| self.owners[span])
+        let spans = self.spans();
+        let last = spans.partition_point(|(range, _)| *range.start <= *name).checked_sub(1);
+        let span = last.map(|last| &spans[last]).filter(|(range, _)| range.contains(name));
+        span.map_or(Destination::Nowhere, |(_, destination)| *destination)
     }
 
     fn lookup_without_disputes(&self) -> u8 {
-        let is_local = |owner: &Destination| *owner == Destination::Local;
-        match &*self.owners {
+        let is_local = |(_, destination): &Span| *destination == Destination::Local;
+        match self.spans() {
             _ if !self.routes.uncovered().is_empty() => BY_SPAN,
-            owners if owners.iter().all(is_local) => ALL_LOCAL,
+            spans if spans.iter().all(is_local) => ALL_LOCAL,
             [_] => ONE_SPAN,
             _ => BY_SPAN,
         }

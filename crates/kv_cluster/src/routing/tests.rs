@@ -1,6 +1,7 @@
 //! Routing by rows, and the rows that are refused.
 
 use super::{
+    placement::PlacementTable,
     table::{Destination, RoutingTable},
     *,
 };
@@ -53,7 +54,9 @@ fn whatever_is_looked_up_the_table_says_what_its_rows_say() {
         (vec![volatile, row("n..", "foo")], true),
     ] {
         let routes = routes(&rows).unwrap();
-        let table = RoutingTable::new(routes, &node("foo"), [node("bar")], has_ranges).unwrap();
+        let table =
+            RoutingTable::new(routes, &node("foo"), [node("bar")], has_ranges, &PlacementTable::default())
+                .unwrap();
         for name in ["", "a", "m", "mzz", "n", "world", "\u{e9}clair"] {
             let (found, configured) = (table.look_up(name.as_bytes()), table.configured(name.as_bytes()));
             assert_eq!(found, configured, "{rows:?} {name}");
@@ -177,10 +180,11 @@ fn requests_for_a_replicated_row_go_to_its_leader_on_members_and_others() {
     let (row, mut known) = replicated(3);
     known.push(node("foo3"));
     let routes = Routes::new(&[RouteRow { buckets: "..m".into(), ..row }, row_of(3)], &known).unwrap();
+    let rows = PlacementTable::of(&routes).unwrap();
     for local in [0, 3] {
         let others = known.iter().enumerate().filter(|(index, _)| *index != local);
         let others = others.map(|(_, node)| node.clone());
-        let table = RoutingTable::new(routes.clone(), &known[local], others, true).unwrap();
+        let table = RoutingTable::new(routes.clone(), &known[local], others, true, &rows).unwrap();
         assert_eq!(table.look_up(b"apples"), Destination::Replicated(0));
     }
 }

@@ -154,8 +154,7 @@ fn bulk(argument: &[u8]) -> Vec<u8> {
 
 /// Forwards the requests from `node`. Returns the length of each value.
 async fn lengths(node: &Node, requests: &[Request<'_>]) -> Vec<Result<usize, Error>> {
-    let mut batch = ForwardedBatch::new(Target::Peer(node.peer()), requests[0]);
-    requests[1..].iter().for_each(|request| batch.push(*request));
+    let mut batch = node.cluster.forward_to(Target::Peer(node.peer()), requests);
     let mut lengths = Vec::new();
     let length = |reply: Reply<'_>| match reply {
         Reply::Value(value) => value.len(),

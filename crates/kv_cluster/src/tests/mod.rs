@@ -12,6 +12,7 @@ mod memory;
 mod nodes;
 mod placement;
 mod replicas;
+mod split;
 mod subscriptions;
 mod transactions;
 mod versions;
@@ -21,7 +22,7 @@ use crate::{
     cookie::Cookie,
     error::Error,
     events::NodeEvent,
-    forward::{ForwardedBatch, Target},
+    forward::Target,
     limits::FRAME_BYTES,
     link::{
         buffers::ReadBuffer,
@@ -104,7 +105,8 @@ fn heartbeat(interval_ms: u64, missed_heartbeats: u32) -> LinkSettings {
 
 /// A node that owns every bucket, without links.
 pub(crate) fn local_node() -> Arc<LocalNode> {
-    let table = RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false).unwrap();
+    let table =
+        RoutingTable::new(Routes::all(name("foo")), &name("foo"), [], false, &Default::default()).unwrap();
     let cookie = Cookie::new("weknoweachother");
     let (links, store) = (LinkSettings::default(), StoreSettings::default());
     let budgets = MemoryBudgets::new(&store);

@@ -26,7 +26,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::{task::block_in_place, time::timeout};
+use tokio::{
+    task::block_in_place,
+    time::{sleep, timeout},
+};
 
 type RpcError = RPCError<u64, BasicNode, RaftError<u64>>;
 type SnapshotError = StreamingError<Kinds, Fatal<u64>>;
@@ -153,6 +156,9 @@ impl RemoteReplica {
                 reply = in_flight.call.reply() => {
                     self.in_flight = None;
                     return entries.response(&reply).ok_or_else(unexpected);
+                }
+                () = sleep(HEARTBEAT / 4), if cfg!(kv_fault = "answer_before_majority") => {
+                    return Ok(AppendEntriesResponse::Success);
                 }
                 reply = heartbeat_reply => {
                     heartbeat = None;

@@ -109,6 +109,9 @@ impl RaftLogStorage<Kinds> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> Result<(), Failed> {
+        if cfg!(kv_fault = "forget_vote") {
+            return Ok(());
+        }
         let vote = vote_to(*vote);
         let saved = log::write(&self.log, |log, done| log.save_vote(vote, done)).await;
         Ok(saved.map_err(|error| StorageIOError::write_vote(&error))?)
@@ -186,6 +189,9 @@ impl RaftStateMachine<Kinds> for StateMachine {
             match entry.payload {
                 EntryPayload::Blank => self.machine.applied(id),
                 EntryPayload::Normal(proposal) => {
+                    if cfg!(kv_fault = "apply_twice") {
+                        self.machine.apply(id, &proposal.logged).ok();
+                    }
                     let apply = || self.machine.apply(id, &proposal.logged);
                     process(proposal.logged.len(), apply)
                         .map_err(|error| StorageIOError::apply(entry.log_id, &error))?;
@@ -222,7 +228,8 @@ impl RaftStateMachine<Kinds> for StateMachine {
         let Some(path) = *path else { return Ok(()) };
         // A replica that led until now reads no part of it.
         self.lease.end();
-        let Machine { store, progress, .. } = &self.machine;
+        let Machine { store, progress, spans, .. } = &self.machine;
+        spans.forget();
         let load = || self.snapshots.load_received(&path, store);
         let loaded = block_in_place(load).map_err(|error| failed(&io::Error::other(error.to_string())))?;
         progress.begin_at(loaded.position, loaded.stamp_ms);

@@ -3,12 +3,16 @@
 /// The first byte of an encoded group.
 pub(super) const VERSION: u8 = 1;
 
+/// That of a group with a split, which earlier releases do not have.
+pub(super) const SPLIT_VERSION: u8 = 2;
+
 /// The first byte of a step.
 pub(super) mod step {
     pub(crate) const BATCH: u8 = 1;
     pub(crate) const TRANSACTION: u8 = 2;
     pub(crate) const FLUSH: u8 = 3;
     pub(crate) const END_WATCHES: u8 = 4;
+    pub(crate) const SPLIT: u8 = 5;
 }
 
 /// The second byte of a request, after its database.

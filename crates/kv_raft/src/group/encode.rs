@@ -1,8 +1,8 @@
 //! Encodes groups.
 
 use super::{
-    GroupBytes, Malformed, Step,
-    codes::{VERSION, op, step},
+    GroupBytes, Malformed, Split, Step,
+    codes::{SPLIT_VERSION, VERSION, op, step},
     decode,
 };
 use crate::limits::COPY_BYTES;
@@ -90,6 +90,19 @@ pub(crate) fn encode_end_watches(link: Option<u64>, bytes: &mut Vec<u8>) {
     encode_number(link.unwrap_or(u64::MAX), bytes);
 }
 
+/// Appends a split to a group.
+pub(crate) fn encode_split(split: &Split<'_>, group: &mut Vec<u8>) {
+    group[0] = SPLIT_VERSION;
+    group.push(step::SPLIT);
+    encode_bytes(split.at, group);
+    encode_number(split.range, group);
+    encode_count(split.replicas.len(), group);
+    for (from, to) in &split.replicas {
+        encode_number(*from, group);
+        encode_number(*to, group);
+    }
+}
+
 /// The group as it goes into the log: without the requests that only read. Its steps are the same.
 pub(crate) fn without_reads(group: &[u8]) -> Result<GroupBytes, Malformed> {
     let (_, steps) = decode(group)?;
@@ -107,6 +120,7 @@ pub(crate) fn without_reads(group: &[u8]) -> Result<GroupBytes, Malformed> {
             }
             Step::Flush(database) => encode_flush(database, &mut bytes),
             Step::EndWatches(link) => encode_end_watches(link, &mut bytes),
+            Step::Split(split) => encode_split(&split, &mut bytes),
         }
     }
     Ok(GroupBytes(bytes))

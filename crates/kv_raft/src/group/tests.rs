@@ -3,7 +3,7 @@
 use super::{
     encode::{
         begin, begin_transaction, copy_requests, encode_batch, encode_end_watches, encode_flush,
-        encode_transaction, set_terms, without_reads,
+        encode_split, encode_transaction, set_terms, without_reads,
     },
     *,
 };
@@ -71,6 +71,7 @@ fn encoded(steps: &[Step<'_>]) -> (Vec<u8>, Vec<usize>) {
             Step::Transaction { watched, requests } => encode_transaction(watched, requests, &mut group),
             Step::Flush(database) => encode_flush(*database, &mut group),
             Step::EndWatches(link) => encode_end_watches(*link, &mut group),
+            Step::Split(split) => encode_split(split, &mut group),
         }
         ends.push(group.len());
     }
@@ -98,6 +99,7 @@ proptest! {
             Step::Flush(None),
             Step::EndWatches(Some(version >> 1)),
             Step::EndWatches(None),
+            Step::Split(Split { at: requests[0].bucket, range: version, replicas: vec![(1, 2), (3, 4)] }),
         ];
         let (group, ends) = encoded(&written);
         prop_assert_eq!(decode(&group).expect("a group").0, terms());

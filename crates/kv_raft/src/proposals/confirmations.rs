@@ -2,7 +2,7 @@
 //! which a majority answers it. While a round goes on, the next one fills.
 
 use super::{Filled, ticket::Waiters, wakes};
-use crate::error::RangeError;
+use crate::{error::RangeError, identity::spans::Spans};
 use parking_lot::Mutex;
 use std::{
     mem,
@@ -14,7 +14,7 @@ use std::{
 /// The confirmations of a range that are asked for. Those that wait when it is dropped have no result.
 #[derive(Debug)]
 pub(crate) struct Confirmations {
-    range: Arc<str>,
+    range: Arc<Spans>,
     queue: Mutex<Queue>,
     filled: Arc<Filled>,
 }
@@ -50,7 +50,7 @@ impl Queue {
 
 impl Confirmations {
     /// There are none until [`Self::open`].
-    pub(crate) fn new(range: Arc<str>) -> Confirmations {
+    pub(crate) fn new(range: Arc<Spans>) -> Confirmations {
         Confirmations { range, queue: Mutex::default(), filled: Arc::default() }
     }
 
@@ -106,7 +106,7 @@ impl Confirmations {
 
 impl Drop for Confirmations {
     fn drop(&mut self) {
-        self.fail(&RangeError::Unknown { range: self.range.clone() });
+        self.fail(&RangeError::Unknown { range: self.range.text() });
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     disk::{Disk, Writing},
     error::RangeError,
     group::{GroupBytes, Malformed, encode},
+    identity::spans::Spans,
     limits::{
         AMPLE_WAITING_BYTES, GROUP_BYTES, GROUP_STEPS, LARGE_BYTES, PROPOSAL_BYTES, REQUEST_OVERHEAD_BYTES,
         WAITING_BYTES,
@@ -63,7 +64,7 @@ impl Wake for Filled {
 /// The proposals of a range.
 #[derive(Debug)]
 pub(crate) struct Proposals {
-    range: Arc<str>,
+    range: Arc<Spans>,
     queue: Mutex<Queue>,
     filled: Arc<Filled>,
     waiting: Arc<WaitingBytes>,
@@ -177,7 +178,7 @@ pub(crate) struct Added {
 impl Proposals {
     /// Proposals that are refused until [`Self::accept`].
     pub(crate) fn new(
-        range: Arc<str>,
+        range: Arc<Spans>,
         waiting: Arc<WaitingBytes>,
         disk: Arc<Disk>,
         refusal: RangeError,
@@ -226,7 +227,7 @@ impl Proposals {
     /// Waits until there is room for a large step, which holds it until it is executed.
     pub(crate) async fn wait_for_room(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RangeError> {
         if bytes > PROPOSAL_BYTES {
-            return Err(RangeError::TooLarge { range: self.range.clone(), limit: PROPOSAL_BYTES });
+            return Err(RangeError::TooLarge { range: self.range.text(), limit: PROPOSAL_BYTES });
         }
         self.may_push(bytes)?;
         let room = self.waiting.large.clone().acquire_many_owned(bytes.min(LARGE_BYTES) as u32).await;
@@ -299,9 +300,9 @@ impl Proposals {
     fn check_room(&self, bytes: usize) -> Result<(), RangeError> {
         let waiting = self.waiting.small.load(Relaxed);
         if waiting >= WAITING_BYTES {
-            return Err(RangeError::Behind { range: self.range.clone(), limit: WAITING_BYTES });
+            return Err(RangeError::Behind { range: self.range.text(), limit: WAITING_BYTES });
         }
-        let cannot_write = |reason| RangeError::CannotWrite { range: self.range.clone(), reason };
+        let cannot_write = |reason| RangeError::CannotWrite { range: self.range.text(), reason };
         self.disk.check_room((waiting + bytes) as u64).map_err(cannot_write)
     }
 
@@ -467,8 +468,10 @@ mod tests {
     fn proposals() -> (TempDir, Proposals) {
         let directory = TempDir::new().expect("a directory");
         let disk = Arc::new(Disk::open(directory.path()).expect("open"));
+        let span = crate::identity::Span { start: Box::default(), end: None, text: "..".into() };
+        let spans = Arc::new(Spans::new(span, Arc::default()));
         let refusal = RangeError::Behind { range: "..".into(), limit: 0 };
-        let proposals = Proposals::new("..".into(), Arc::default(), disk, refusal);
+        let proposals = Proposals::new(spans, Arc::default(), disk, refusal);
         proposals.accept();
         (directory, proposals)
     }

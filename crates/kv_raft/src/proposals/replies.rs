@@ -56,18 +56,30 @@ struct Step {
     large: usize,
     replies: usize,
     outcome: ProposalOutcome,
+    /// Whether nothing was done, because one of the buckets had been split off.
+    is_split_off: bool,
 }
 
 impl GroupReplies {
     /// Begins the replies to the next step.
     pub(crate) fn begin_step(&mut self) {
         let (start, large, outcome) = (self.bytes.len(), self.large.len(), ProposalOutcome::Executed);
-        self.steps.push(Step { start, large, replies: 0, outcome });
+        self.steps.push(Step { start, large, replies: 0, outcome, is_split_off: false });
     }
 
     /// Sets the outcome of the step, if nothing was done.
     pub(crate) fn set_outcome(&mut self, outcome: ProposalOutcome) {
         self.steps.last_mut().expect("begun").outcome = outcome;
+    }
+
+    /// Nothing was done of the step, because one of its buckets had been split off.
+    pub(crate) fn set_split_off(&mut self) {
+        self.steps.last_mut().expect("begun").is_split_off = true;
+    }
+
+    /// Whether nothing was done of a step, because one of its buckets had been split off.
+    pub(super) fn is_split_off(&self, step: usize) -> bool {
+        self.steps[step].is_split_off
     }
 
     /// Adds the reply to the next request of the step.

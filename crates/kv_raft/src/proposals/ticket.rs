@@ -4,7 +4,7 @@ use super::{
     replies::{GroupReplies, Replies},
     wakes,
 };
-use crate::error::RangeError;
+use crate::{error::RangeError, identity::spans::Spans};
 use parking_lot::Mutex;
 use std::{
     pin::Pin,
@@ -70,13 +70,13 @@ impl<T: Clone> Waiters<T> {
 #[derive(Debug)]
 pub(crate) struct Completion {
     waiters: Arc<Waiters<Arc<GroupReplies>>>,
-    range: Arc<str>,
+    range: Arc<Spans>,
     /// Becomes true if the group fails.
     has_failed: Option<Arc<AtomicBool>>,
 }
 
 impl Completion {
-    pub(super) fn new(range: Arc<str>) -> Completion {
+    pub(super) fn new(range: Arc<Spans>) -> Completion {
         Completion { waiters: Arc::default(), range, has_failed: None }
     }
 
@@ -103,7 +103,7 @@ impl Completion {
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.set(Err(RangeError::Unknown { range: self.range.clone() }));
+        self.set(Err(RangeError::Unknown { range: self.range.text() }));
     }
 }
 
@@ -127,6 +127,12 @@ impl Future for Ticket {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let result = self.waiters.poll(self.step, context);
-        result.map(|replies| replies.map(|replies| Replies::new(replies, self.step)))
+        result.map(|replies| {
+            let replies = replies?;
+            match replies.is_split_off(self.step) {
+                true => Err(RangeError::SplitOff),
+                false => Ok(Replies::new(replies, self.step)),
+            }
+        })
     }
 }

@@ -105,7 +105,7 @@ impl Range {
     /// Fails while its log is not on disk.
     pub fn check_log(&self) -> Result<(), RangeError> {
         match self.log_failure() {
-            Some(reason) => Err(RangeError::CannotWrite { range: self.text.clone(), reason }),
+            Some(reason) => Err(RangeError::CannotWrite { range: self.spans.text(), reason }),
             None => Ok(()),
         }
     }
@@ -122,13 +122,13 @@ impl Range {
             self.log_failure.send_replace(Some(reason.clone()));
         }
         self.snapshots.forget_wanted();
-        self.proposals.fail(&RangeError::CannotWrite { range: self.text.clone(), reason });
+        self.proposals.fail(&RangeError::CannotWrite { range: self.spans.text(), reason });
     }
 
     /// Its log has failed, and others have copies of the range: it is loaded again when there is space. Until
     /// then this is why.
     pub(crate) fn wait_for_log(&self, reason: &str) {
-        let (range, reason) = (self.text.clone(), reason.into());
+        let (range, reason) = (self.spans.text(), reason.into());
         self.proposals.fail(&RangeError::CannotWrite { range, reason });
     }
 }

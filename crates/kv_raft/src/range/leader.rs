@@ -71,11 +71,11 @@ impl Range {
         }
     }
 
-    /// Waits until its replicas are not to be where they were then.
-    pub(crate) async fn placement_changed(&self, before: &Placement) {
+    /// Waits until its replicas are to be like this.
+    pub(crate) async fn wait_for_placement(&self, is_wanted: impl FnMut(&Placement) -> bool) {
         match &self.placement {
             // It does not end before `self` does.
-            Some(placement) => drop(placement.subscribe().wait_for(|placement| placement != before).await),
+            Some(placement) => drop(placement.subscribe().wait_for(is_wanted).await),
             None => std::future::pending().await,
         }
     }
@@ -105,7 +105,7 @@ impl Range {
 
     /// The error of requests that were not proposed because this replica does not lead.
     pub(crate) fn not_leader(&self, leader: Option<Arc<str>>) -> RangeError {
-        let range = self.text.clone();
+        let range = self.spans.text();
         match leader {
             Some(leader) => RangeError::NotLeader { range, leader },
             None => {

@@ -39,7 +39,8 @@ impl Range {
     /// Whether this node serves its requests.
     #[inline]
     pub fn is_leader(&self) -> bool {
-        self.is_ready.load(Acquire) && self.lease.as_ref().is_none_or(|lease| lease.is_valid())
+        let has_lease = || self.lease.as_ref().is_none_or(|lease| lease.is_valid());
+        self.is_ready.load(Acquire) && (has_lease() || cfg!(kv_fault = "read_without_lease"))
     }
 
     /// Whether this replica asks the others before it reads, whatever its lease.
@@ -66,6 +67,7 @@ impl Range {
     /// those whose replies have room together, and at least one.
     pub fn read_confirmed(&self, requests: &[Request<'_>]) -> Result<Replies, RangeError> {
         self.check_lead()?;
+        self.check_requests(requests)?;
         let mut replies = GroupReplies::default();
         replies.begin_step();
         self.store.read(requests, self.clock(now_ms()), |reply| {
@@ -78,6 +80,7 @@ impl Range {
     /// Executes a transaction that only reads, when [`Self::confirm`] has been waited for.
     pub(super) fn read_transaction(&self, requests: &[Request<'_>]) -> Result<Ticket, RangeError> {
         self.check_lead()?;
+        self.check_requests(requests)?;
         let mut replies = GroupReplies::default();
         replies.begin_step();
         let clock = self.clock(now_ms());

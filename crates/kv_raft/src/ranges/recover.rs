@@ -12,6 +12,7 @@ use crate::{
         Ids,
         data_dir::{DataDir, lock_when_free, make_directory},
         failed, read_skipped,
+        spans::Spans,
     },
     limits::LOG_CACHE_LEAST,
     log::{
@@ -91,7 +92,11 @@ impl Recoverable {
         let snapshots =
             Snapshots::new(text, data.clone(), directory.clone(), owner, disk_of_log, budget.clone());
         let store = Arc::new(Store::for_range(owner.seed, identity.shards as usize));
-        let progress = execute_all(&directory, &log, &snapshots, &store)?;
+        let spans = Arc::new(Spans::new(identity.span.clone(), Arc::default()));
+        let progress = execute_all(&directory, &log, &snapshots, &store, &spans)?;
+        if spans.is_pending() {
+            return Err(OpenError::Splitting { range: identity.span.text.to_string() });
+        }
 
         let (made, new) = make_replica(&part, &identity.span, threads, id)?;
         let term = log.vote().map_or(0, |vote| vote.term).max(log.last().map_or(0, |last| last.term));
@@ -126,6 +131,7 @@ fn execute_all(
     log: &Log,
     snapshots: &Snapshots,
     store: &Arc<Store>,
+    spans: &Arc<Spans>,
 ) -> Result<Arc<Progress>, OpenError> {
     let failed_at = |error: &dyn ToString| failed(directory)(io::Error::other(error.to_string()));
     let progress = Arc::<Progress>::default();
@@ -138,6 +144,7 @@ fn execute_all(
         store: store.clone(),
         progress: progress.clone(),
         in_flight: InFlight::default(),
+        spans: spans.clone(),
         skipped: read_skipped(directory)?,
         _ended: ended,
     };

@@ -7,6 +7,7 @@ use crate::{
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
 };
+use crc32c::crc32c;
 use kv::Store;
 use std::{
     collections::BTreeSet,
@@ -95,9 +96,14 @@ impl Replicas {
         Ok(replicas)
     }
 
-    /// Takes the replica of this span; `None` if there is none, and no other has a name of it.
-    fn take(&mut self, span: &Span) -> Result<Option<Result<Found, Unknown>>, OpenError> {
-        let is_wanted = |(_, identity): &mut Found| identity.span == *span;
+    /// Takes the replica of a row; `None` if there is none, and no other has a name of it. One that is yet to
+    /// be split has more names, and begins with the same one.
+    fn take(&mut self, row: &ReplicaSpan) -> Result<Option<Result<Found, Unknown>>, OpenError> {
+        let span = &row.span;
+        let begins_alike = |other: &Span| {
+            row.placement.is_some() && other.start == span.start && other.has_names() == span.has_names()
+        };
+        let is_wanted = |(_, identity): &mut Found| identity.span == *span || begins_alike(&identity.span);
         let of_span: Vec<_> = self.found.extract_if(.., is_wanted).collect();
         if !of_span.is_empty() {
             return Ok(Some(only_one(of_span)));
@@ -146,7 +152,7 @@ impl Unknown {
 }
 
 /// How the directory of a replica ends that is being made.
-const PART: &str = "part";
+pub(super) const PART: &str = "part";
 /// Where replicas are kept that are not in use any more.
 const REPLACED: &str = "replaced";
 
@@ -169,8 +175,9 @@ fn has_data(path: &Path) -> io::Result<bool> {
 
 /// The replicas of a node.
 pub(super) struct Opened {
-    /// For each span of the settings: its replica, or a directory that may hold it.
-    pub(super) replicas: Vec<Result<Found, Unknown>>,
+    /// For each span of the settings: its replica, or a directory that may hold it; `None` if another one is
+    /// to split it off.
+    pub(super) replicas: Vec<Option<Result<Found, Unknown>>>,
     /// The directories of others.
     pub(super) left_over: Vec<PathBuf>,
 }
@@ -185,7 +192,7 @@ pub(super) fn open_replicas(
     ids: &mut Ids<'_>,
 ) -> Result<Opened, OpenError> {
     let mut replicas = Replicas::find(directory)?;
-    let taken: Vec<_> = spans.iter().map(|row| replicas.take(&row.span)).collect::<Result<_, _>>()?;
+    let taken: Vec<_> = spans.iter().map(|row| replicas.take(row)).collect::<Result<_, _>>()?;
     let Replicas { found, unknown, ids: present, part_ids } = replicas;
     for span in volatile {
         if let Some((directory, identity)) = found.iter().find(|(_, identity)| identity.span.overlaps(span)) {
@@ -196,7 +203,10 @@ pub(super) fn open_replicas(
             });
         }
     }
-    let missing = taken.iter().filter(|replica| replica.is_none()).count();
+    let before: Vec<Span> = taken.iter().flatten().flatten().map(|(_, before)| before.span.clone()).collect();
+    let is_split_off = |row: &ReplicaSpan| before.iter().any(|before| before.overlaps(&row.span));
+    let is_missing = |(replica, row): &(&Option<_>, &ReplicaSpan)| replica.is_none() && !is_split_off(row);
+    let missing = taken.iter().zip(spans).filter(is_missing).count();
     let lost = ids.missing(&(&present | &part_ids)).into_iter().map(|id| format!("{id}-{id}"));
     let lost = lost.collect::<Vec<_>>().join(", ");
     let last_id = present.last().copied().unwrap_or(0);
@@ -206,13 +216,14 @@ pub(super) fn open_replicas(
     }
     let made =
         |(replica, row): (Option<Result<Found, Unknown>>, &ReplicaSpan)| match (replica, unknown.first()) {
-            (Some(replica), _) => Ok(replica),
-            (None, Some(unknown)) => Ok(Err(unknown.clone())),
+            (Some(replica), _) => Ok(Some(replica)),
+            (None, _) if is_split_off(row) => Ok(None),
+            (None, Some(unknown)) => Ok(Some(Err(unknown.clone()))),
             (None, None) => {
                 let range = ids.next().expect("there is no last one");
                 let made = make_replica(directory, &row.span, threads, range)?;
                 say_made(&made, &lost);
-                Ok(Ok(made))
+                Ok(Some(Ok(made)))
             }
         };
     let replicas = taken.into_iter().zip(spans).map(made).collect::<Result<_, _>>()?;
@@ -245,7 +256,11 @@ pub(super) fn make_replica(
     threads: usize,
     range: u64,
 ) -> Result<Found, OpenError> {
-    let (shards, replica) = (Store::shards_for_threads(threads) as u32, random_id(directory)?);
+    let shards = Store::shards_for_threads(threads) as u32;
+    let replica = match cfg!(kv_fault = "keep_replica_id") {
+        true => (u64::from(crc32c(directory.as_os_str().as_encoded_bytes())) + range) | RANDOM_IDS,
+        false => random_id(directory)?,
+    };
     let identity = Identity { range, replica, seed: random(directory)?, shards, span: span.clone() };
     let path = directory.join(identity.directory_name());
     let part = path.with_extension(PART);
@@ -277,10 +292,10 @@ pub(super) fn find_range(directory: &Path, range: &str) -> Result<Found, OpenErr
 
 /// The replica of a span that a node gets now: an empty one, or that which is there already, if the node has
 /// lost track of it. If that is no member any more, the others do not take it for one.
-pub(super) fn find_or_make(directory: &Path, span: &Span, threads: usize) -> Result<Found, OpenError> {
-    match Replicas::find(directory)?.take(span)? {
+pub(super) fn find_or_make(directory: &Path, row: &ReplicaSpan, threads: usize) -> Result<Found, OpenError> {
+    match Replicas::find(directory)?.take(row)? {
         Some(found) => found.map_err(|Unknown { problem, .. }| OpenError::Unclear { problem }),
-        None => make_replica(directory, span, threads, random_id(directory)?),
+        None => make_replica(directory, &row.span, threads, random_id(directory)?),
     }
 }
 
@@ -325,7 +340,7 @@ pub(super) fn random_id(directory: &Path) -> Result<u64, OpenError> {
     Ok(random(directory)? | RANDOM_IDS)
 }
 
-fn random(directory: &Path) -> Result<u64, OpenError> {
+pub(super) fn random(directory: &Path) -> Result<u64, OpenError> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| failed(directory)(io::Error::other(error)))?;
     Ok(u64::from_le_bytes(bytes))

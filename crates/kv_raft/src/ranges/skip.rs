@@ -93,6 +93,7 @@ impl Shown {
                     self.push(|| format!("FLUSHDB{}", suffix(database)));
                 }
                 Step::EndWatches(_) => self.push(|| "UNWATCH".into()),
+                Step::Split(split) => self.push(|| format!("split at {}", split.at.escape_ascii())),
             }
         }
         Ok(())

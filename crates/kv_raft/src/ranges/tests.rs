@@ -10,6 +10,7 @@ mod odd;
 mod placement;
 mod refusals;
 mod removed;
+mod split;
 mod voters;
 mod watches;
 

@@ -4,9 +4,11 @@
 use crate::{
     error::{LastReason, OpenError, panicked},
     identity::{
-        Identity, REPLICA_FILE,
+        Identity, Owner, REPLICA_FILE,
         data_dir::{DataDir, make_directory, warn_of_others},
-        failed, read_replica, write_replica, write_synced,
+        failed, read_replica,
+        spans::Spans,
+        write_replica, write_synced,
     },
     limits::{LOG_CHECK_PAUSE, LOG_LOOK_PAUSE, LOG_LOOKS, SYNCED_NOTE_PAUSE},
     log::{Log, LogFile, LogFiles},
@@ -31,20 +33,41 @@ pub(crate) const LOG: &str = "log";
 /// Where a replica has its files, and whose they are.
 #[derive(Debug, Clone)]
 pub(crate) struct ReplicaFiles {
-    pub(crate) identity: Identity,
+    identity: Identity,
+    spans: Arc<Spans>,
     pub(crate) data_dir: Arc<DataDir>,
     pub(crate) directory: PathBuf,
 }
 
 impl ReplicaFiles {
+    /// The files of a replica in this directory. Its names become fewer when it is split.
+    pub(crate) fn new(
+        identity: Identity,
+        spans: Arc<Spans>,
+        data_dir: Arc<DataDir>,
+        directory: PathBuf,
+    ) -> ReplicaFiles {
+        ReplicaFiles { identity, spans, data_dir, directory }
+    }
+
+    /// Whose they are.
+    pub(crate) fn owner(&self) -> Owner {
+        self.identity.owner()
+    }
+
+    /// What they say of the replica.
+    fn identity(&self) -> Identity {
+        Identity { span: self.spans.newest().clone(), ..self.identity.clone() }
+    }
+
     /// Makes again what others have removed: the directory, and the file that says which replica it has.
     /// Fails if the data directory is not that of this process any more.
     pub(super) fn keep(&self) -> Result<(), OpenError> {
-        let ReplicaFiles { identity, data_dir, directory } = self;
-        data_dir.keep()?;
-        if !read_replica(directory).is_ok_and(|found| found.as_ref() == Some(identity)) {
+        let (identity, directory) = (self.identity(), &self.directory);
+        self.data_dir.keep()?;
+        if !read_replica(directory).is_ok_and(|found| found.as_ref() == Some(&identity)) {
             make_directory(directory).map_err(failed(directory))?;
-            write_replica(directory, identity)?;
+            write_replica(directory, &identity)?;
             warn_of_others(&directory.join(REPLICA_FILE));
         }
         Ok(())
@@ -62,7 +85,7 @@ impl ReplicaFiles {
         if log.has_owner() {
             return Ok(());
         }
-        write_replica(&self.directory, &self.identity).map_err(|error| error.to_string())?;
+        write_replica(&self.directory, &self.identity()).map_err(|error| error.to_string())?;
         log.save_owner(self.identity.owner()).map_err(|error| error.to_string())
     }
 }

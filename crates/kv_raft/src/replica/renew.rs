@@ -56,7 +56,7 @@ async fn try_to_renew_log(kept: &ReplicaFiles, range: &Range, cache_bytes: usize
     let begin = move |directory: &Path| {
         // Others may have removed all of it.
         kept.keep().map_err(io::Error::other)?;
-        begin_next(directory, kept.identity.owner(), cache_bytes, fsync, last)
+        begin_next(directory, kept.owner(), cache_bytes, fsync, last)
     };
     run_blocking(directory, begin).await?;
     let newest = || range.snapshots.status().newest.map(|newest| newest.position);

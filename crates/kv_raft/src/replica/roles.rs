@@ -9,9 +9,11 @@ use crate::{
         transport::{OtherReplica, Transport},
     },
     error::RangeError,
+    group::Split,
     identity::Placement,
     limits::{
         ELECTION_PAUSE, ELECTION_PAUSE_BEHIND, HEARTBEAT, LEASE_CHECK_PAUSE, MEMBERS_PAUSE, QUORUM_WAIT,
+        RANDOM_IDS,
     },
     log::Log,
     proposals::{ClosedGroup, OpenGroup},
@@ -334,16 +336,27 @@ impl Replica {
     async fn keep_members(&self, consensus: &Consensus, transport: &Transport) {
         let (range, mut ticks) = (&self.range, interval(MEMBERS_PAUSE));
         range.set_settled(None);
+        let mut placement = range.placement();
         loop {
-            ticks.tick().await;
-            let placement = range.placement();
+            tokio::select! {
+                // Replicas that are new have the time to say so.
+                _ = ticks.tick() => {}
+                () = range.wait_for_placement(|next| next.span.is_some() && *next != placement) => {}
+            }
+            placement = range.placement();
             let changed = tokio::select! {
                 changed = self.follow_placement(consensus, transport, &placement) => changed,
                 // A replica that does not come is waited for no longer.
-                () = range.placement_changed(&placement) => continue,
+                () = range.wait_for_placement(|next| *next != placement) => continue,
             };
             match changed {
-                Ok(is_settled) => range.set_settled(is_settled.then_some(placement)),
+                Ok(is_settled) => {
+                    let splits = is_settled && placement.span.is_some();
+                    if splits {
+                        self.propose_split(consensus, &placement);
+                    }
+                    range.set_settled((is_settled && !splits).then(|| placement.clone()));
+                }
                 Err(error) => {
                     let span = &*range.span().text;
                     tracing::warn!(range = span, %error, "the members of the range cannot be changed; trying again");
@@ -374,6 +387,19 @@ impl Replica {
         }
         self.range.hand_over(None).await;
         Ok(false)
+    }
+
+    /// Has the range split off what it is not to have, unless that is executed. Each replica has a successor.
+    fn propose_split(&self, consensus: &Consensus, placement: &Placement) {
+        let range = &self.range;
+        let Some(at) = placement.span.as_ref().and_then(|span| span.end.as_deref()) else { return };
+        if range.store.split_at().is_some_and(|before| *before <= *at) {
+            return;
+        }
+        let new_id = || fastrand::u64(..) | RANDOM_IDS;
+        let replicas = consensus.voters().into_iter().map(|voter| (voter, new_id())).collect();
+        // If it is refused, it is proposed again.
+        drop(range.propose_split(&Split { at, range: new_id(), replicas }));
     }
 
     fn lease(&self) -> &Lease {

@@ -1,7 +1,7 @@
 //! The snapshot of a range as a file in its directory, from which its log goes on. There is one at a time;
 //! the next one takes its place when it is whole.
 
-use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, watches};
+use super::{SnapshotError, SnapshotHeader, SnapshotKind, SnapshotReader, encode_store, state};
 use crate::{
     disk::{Disk, NoSpace, file},
     error::{OpenError, unusable, ways_out},
@@ -9,7 +9,7 @@ use crate::{
     log::encoding::Position,
     snapshot::SnapshotEncoder,
 };
-use kv::{FrozenStore, GivenUp, LoadError, Loader, Store, time::now_ms};
+use kv::{FrozenStore, GivenUp, LoadError, Loader, StateRecord, Store, time::now_ms};
 use std::{
     fs::{self, File, Metadata},
     io::{self, BufReader, Read, Write},
@@ -86,7 +86,19 @@ fn watched(description: &[u8], owner: Option<Owner>) -> Option<&[u8]> {
 /// The header of the snapshot of a store that has executed the log as far as `position`.
 pub(crate) fn header(position: &Position, owner: Owner, stamp_ms: u64, store: &Store) -> SnapshotHeader {
     let mut description = description(position, owner);
-    store.read_watches(|record| watches::encode(&record, &mut description));
+    store.read_state(|record| state::encode(&record, &mut description));
+    SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
+}
+
+/// The header of the first snapshot of a range, which has executed nothing itself.
+pub(crate) fn header_of_new(
+    position: &Position,
+    owner: Owner,
+    stamp_ms: u64,
+    last_version: u64,
+) -> SnapshotHeader {
+    let mut description = description(position, owner);
+    state::encode(&StateRecord::LastVersion(last_version), &mut description);
     SnapshotHeader { kind: SnapshotKind::Range, stamp_ms, description }
 }
 
@@ -259,7 +271,7 @@ pub(crate) fn load_file(
         loader.load(record).map_err(refused)?;
     }
     loader.finish();
-    let Some(loaded) = watches::decode(&watched, |record| store.load_watch(record)) else {
+    let Some(loaded) = state::decode(&watched, |record| store.load_state(record)) else {
         return Err(NotLoaded::Other { path: path.into() });
     };
     loaded.map_err(refused)?;

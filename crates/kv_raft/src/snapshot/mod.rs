@@ -8,8 +8,8 @@ pub(crate) mod files;
 mod read;
 pub(crate) mod receive;
 mod record;
+mod state;
 pub(crate) mod taking;
-mod watches;
 mod write;
 
 pub use read::{SnapshotError, SnapshotReader};

@@ -1,7 +1,7 @@
 //! `routes --toml`: what `[nodes]` and `[[routes]]` of the configuration should say.
 
 use super::{node::Node, parse::Argument, value::Value};
-use kv_cluster::Route;
+use kv_cluster::{ClusterNode, NodeName, PlacedRow, Route};
 use std::fmt::Write;
 use toml_edit::Value as Toml;
 
@@ -25,9 +25,15 @@ pub(super) fn toml(node: &Node, _: &[Argument]) -> Result<Value, String> {
         }
         line(String::new());
     }
-    let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
     for route in node.cluster.routes().spans() {
-        line(row(node, route, &names)?);
+        let placed = node.cluster.rows_of(route);
+        if placed.is_empty() {
+            line(row(route.buckets(), route.row_text(), route, route.nodes().iter().collect(), "")?);
+        }
+        for of_range in &placed {
+            let (nodes, note) = with_others(of_range, &nodes)?;
+            line(row(of_range.buckets(), of_range.row_text(), route, nodes, &note)?);
+        }
     }
     Ok(Value::Text(text.trim_end().to_owned()))
 }
@@ -35,32 +41,42 @@ pub(super) fn toml(node: &Node, _: &[Argument]) -> Result<Value, String> {
 /// How many nodes a row with copies has at least in a configuration.
 const REPLICAS: usize = 3;
 
-fn row(node: &Node, route: &Route, known: &[&str]) -> Result<String, String> {
-    let no_row =
-        || format!("a row cannot have these names: {}; keep [[routes]] as they are", route.buckets());
-    let buckets = quoted(&route.row_text().ok_or_else(no_row)?);
-    let placements = node.cluster.placements();
-    let placed = placements.iter().find(|placed| placed.buckets() == route.buckets());
-    let mut nodes: Vec<&str> =
-        placed.map_or(route.nodes(), |row| &row.nodes).iter().map(|node| node.as_str()).collect();
-    let mut text = "[[routes]]\n".to_owned();
-    if placed.is_some() && nodes.len() < REPLICAS {
-        text += &format!(
-            "# Its copies are on {} alone. A row that can be moved names three nodes.\n",
-            nodes.join(", ")
-        );
-        let others: Vec<&str> = known.iter().copied().filter(|name| !nodes.contains(name)).collect();
-        nodes.extend(others.into_iter().take(REPLICAS - nodes.len()));
-        if nodes.len() < REPLICAS {
-            return Err(format!(
-                "row {buckets} would have to name three nodes, and the cluster has {}: keep [[routes]] as they are",
-                known.join(", ")
-            ));
-        }
-        nodes.sort_unstable();
+/// The nodes that a row with copies names, so that it can be moved, and a comment if it has copies on fewer.
+fn with_others<'a>(
+    row: &'a PlacedRow,
+    known: &'a [ClusterNode],
+) -> Result<(Vec<&'a NodeName>, String), String> {
+    let mut nodes: Vec<_> = row.nodes.iter().collect();
+    if nodes.len() >= REPLICAS {
+        return Ok((nodes, String::new()));
     }
-    let nodes: Vec<String> = nodes.into_iter().map(quoted).collect();
-    text += &format!("buckets = {buckets}\nnodes = [{}]\n", nodes.join(", "));
+    let others = known.iter().map(|node| &node.name).filter(|node| !row.nodes.contains(node));
+    nodes.extend(others.take(REPLICAS - row.nodes.len()));
+    if nodes.len() < REPLICAS {
+        return Err(format!(
+            "row {} would have to name three nodes, and the cluster has {}: keep [[routes]] as they are",
+            row.buckets(),
+            known.len()
+        ));
+    }
+    nodes.sort();
+    let alone: Vec<&str> = row.nodes.iter().map(NodeName::as_str).collect();
+    let note =
+        format!("# Its copies are on {} alone. A row that can be moved names three.\n", alone.join(", "));
+    Ok((nodes, note))
+}
+
+fn row(
+    names: &str,
+    buckets: Option<String>,
+    route: &Route,
+    nodes: Vec<&NodeName>,
+    note: &str,
+) -> Result<String, String> {
+    let no_row = || format!("no row can have these names: {names}; keep [[routes]] as they are");
+    let buckets = quoted(&buckets.ok_or_else(no_row)?);
+    let nodes: Vec<String> = nodes.into_iter().map(|node| quoted(node.as_str())).collect();
+    let mut text = format!("[[routes]]\n{note}buckets = {buckets}\nnodes = [{}]\n", nodes.join(", "));
     if !route.is_durable() {
         text += "durable = false\n";
     }

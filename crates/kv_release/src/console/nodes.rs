@@ -76,16 +76,19 @@ pub(super) async fn tree(node: &Node, arguments: &[Argument]) -> Result<Value, S
 
 pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let rows = node.cluster.routes().spans().iter();
-    let placements = node.cluster.placements();
-    let row = |row: &kv_cluster::Route| {
-        let placed = placements.iter().find(|placed| placed.buckets() == row.buckets());
-        RouteRow {
-            buckets: row.buckets().to_owned(),
-            nodes: names(placed.map_or(row.nodes(), |placed| &placed.nodes)),
-            durable: row.is_durable(),
+    let row = |route: &kv_cluster::Route| {
+        let of_nodes = |buckets: &str, nodes: &[NodeName]| RouteRow {
+            buckets: buckets.to_owned(),
+            nodes: names(nodes),
+            durable: route.is_durable(),
+        };
+        // It may have been split.
+        match node.cluster.rows_of(route) {
+            rows if rows.is_empty() => vec![of_nodes(route.buckets(), route.nodes())],
+            rows => rows.iter().map(|row| of_nodes(row.buckets(), &row.nodes)).collect(),
         }
     };
-    Ok(Value::Routes(rows.map(row).collect(), difference(&node.cluster.differences())))
+    Ok(Value::Routes(rows.flat_map(row).collect(), difference(&node.cluster.differences())))
 }
 
 /// A warning that the configuration of this node says something else than what holds, if it does.
@@ -148,6 +151,13 @@ async fn place(node: &Node, row: &Argument, nodes: &[Argument]) -> Result<Value,
     plans(node, &[])
 }
 
+/// Splits a row in two.
+pub(super) async fn split(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
+    let (row, at) = (row_name(&arguments[0])?, &arguments[2].bytes);
+    node.cluster.split(row, at).await.map_err(|error| error.to_string())?;
+    plans(node, &[])
+}
+
 /// Has a node lead a row.
 pub(super) async fn leader(node: &Node, arguments: &[Argument]) -> Result<Value, String> {
     let (row, leader) = (row_name(&arguments[0])?, name(&arguments[1])?);
@@ -163,7 +173,7 @@ fn utf8<'a>(argument: &'a Argument, what: &str) -> Result<&'a str, String> {
     std::str::from_utf8(&argument.bytes).map_err(|_| format!("{what} is UTF-8"))
 }
 
-/// The rows whose replicas are on their way to other nodes.
+/// The rows that are being moved or split.
 pub(super) fn plans(node: &Node, _: &[Argument]) -> Result<Value, String> {
     let rows = node.cluster.placements();
     let moving = rows.iter().filter(|row| row.is_moving);

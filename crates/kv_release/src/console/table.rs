@@ -106,6 +106,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         |node, arguments| Box::pin(nodes::move_row(node, arguments)),
     )
     .example("move n.. to foo@10.0.0.1"),
+    across_nodes(
+        "split ROW at NAME",
+        "split a row in two, while it is used: the second one begins with a name",
+        |node, arguments| Box::pin(nodes::split(node, arguments)),
+    )
+    .example("split ..m at g"),
     across_nodes("leader ROW NODE", "have a node lead a row of which it has a replica", |node, arguments| {
         Box::pin(nodes::leader(node, arguments))
     })
@@ -127,7 +133,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "ok, or what is wrong with this node, the others and the copies; then the exit code is 1",
         |node, _| Box::pin(nodes::health(node)),
     ),
-    here("plans", "the rows whose replicas are on their way to other nodes", nodes::plans),
+    here("plans", "the rows that are being moved or split", nodes::plans),
     here(
         "snapshot",
         "begin a snapshot of each durable range of this node, and cut its log",

@@ -147,7 +147,7 @@ fn restarted(from: Store, to: Store, stamp_ms: u64) -> Store {
     let mut loader = Loader::new(&to, stamp_ms);
     while frozen.read(|record| loader.load(record).expect("loaded")).expect("a copy") {}
     loader.finish();
-    from.read_watches(|record| to.load_watch(record).expect("loaded"));
+    from.read_state(|record| to.load_state(record).expect("loaded"));
     to
 }
 
@@ -217,7 +217,7 @@ fn sweep(store: &Store, stamp_ms: u64) {
 fn contents(store: &Store, stamp_ms: u64) -> Vec<String> {
     sweep(store, stamp_ms);
     let mut contents = Vec::new();
-    store.read_watches(|record| contents.push(format!("{record:?}")));
+    store.read_state(|record| contents.push(format!("{record:?}")));
     for index in 0..store.shards.len() {
         let database = index / store.shards_per_database();
         let Shard { registry, memory, .. } = &*store.lock(index);

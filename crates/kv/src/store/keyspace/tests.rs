@@ -5,8 +5,9 @@ use crate::{
     args::{self, Args},
     commands::spec::Command,
     database::FullName,
+    error::CommandError,
     pubsub::{backlog::Backlog, bucket_changes::Change},
-    reply::Reply,
+    reply::{Projection, Reply},
     request::{Op, Request},
     shard::{bucket_ref::BucketMut, registry::Lookup, watch::Watcher},
     store::prepare::TransactionPreparation,
@@ -69,10 +70,95 @@ fn pages_fill_up_across_shards_and_list_each_name_once() {
         assert_eq!(pages == 1, count == usize::MAX, "{count}: {pages}");
     }
     assert_eq!(
-        store.scan(u64::MAX, &ScanFilter::default(), 0).next % store.shards_per_database() as u64,
+        store.scan_from(u64::MAX, &ScanFilter::default(), 0).next % store.shards_per_database() as u64,
         0,
         "no such place"
     );
+}
+
+/// A page of the names of a replica, or of the fields of a hash.
+fn page(replica: &Store, hash: Option<&str>, cursor: u64) -> (Vec<String>, u64) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let Some(hash) = hash else {
+        let filter = ScanFilter { count: 10, ..ScanFilter::default() };
+        let NamePage { names, next } = replica.scan(cursor, &filter, 0);
+        return (names.iter().map(|name| text(name)).collect(), next);
+    };
+    let mut args = Vec::new();
+    [cursor.to_string().as_bytes(), b"NOVALUES"].into_iter().for_each(|arg| args::push(&mut args, arg));
+    let op = Op::Command { command: Command::find("hscan").unwrap(), args: Args::new(&args) };
+    let mut page = (Vec::new(), 0);
+    replica.execute(&[Request::new(hash.as_bytes(), op)], 0, |reply| {
+        let Reply::Page { items, next } = reply else { panic!("{reply:?}") };
+        let name = |item: &Reply<'_>| match item {
+            Reply::Value(value) => text(value),
+            other => panic!("{other:?}"),
+        };
+        page = (items.iter().map(name).collect(), next);
+        ControlFlow::Continue(())
+    });
+    page
+}
+
+#[test]
+fn a_scan_that_goes_on_at_another_replica_misses_nothing() {
+    let names: HashSet<_> = (0..1_000).map(|number| number.to_string()).collect();
+    let replicas = [Store::for_range(1, 4), Store::for_range(2, 8), Store::for_range(3, 4)];
+    for replica in &replicas {
+        names.iter().for_each(|name| execute(replica, name, Op::Create));
+        let put = |name: &String| {
+            let (key, value) = (name.as_bytes(), b"1".as_slice());
+            execute(replica, "0", Op::Put { key, value });
+        };
+        names.iter().for_each(put);
+    }
+    for hash in [None, Some("0")] {
+        let (mut found, mut cursor) = (HashSet::new(), 0);
+        for pages in 0.. {
+            let (page, next) = page(&replicas[(pages / 30).min(2)], hash, cursor);
+            found.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                assert!(pages > 60, "{pages} pages: the leader did not change");
+                break;
+            }
+        }
+        assert_eq!(found, names, "{hash:?}");
+    }
+}
+
+#[test]
+fn a_reply_in_pages_is_refused_where_it_would_list_entries_twice() {
+    let (one, other) = (Store::for_range(1, 4), Store::for_range(2, 4));
+    for replica in [&one, &other] {
+        execute(replica, "shopping", Op::Create);
+        for number in 0..10_000 {
+            let (key, value) = (number.to_string(), b"1".as_slice());
+            execute(replica, "shopping", Op::Put { key: key.as_bytes(), value });
+        }
+    }
+    let reply = |replica: &Store, op: Op<'_>| {
+        let mut replied = (0, false);
+        replica.execute(&[Request::new(b"shopping", op)], 0, |reply| {
+            replied = match reply {
+                Reply::Page { next, .. } | Reply::Keys { next, .. } => (next, false),
+                Reply::Error(CommandError::InvalidCursor) => (0, true),
+                other => panic!("{other:?}"),
+            };
+            ControlFlow::Continue(())
+        });
+        replied
+    };
+    let ops: [fn(u64) -> Op<'static>; 3] = [
+        |cursor| Op::Entries { projection: Projection::Both, cursor },
+        |cursor| Op::Keys { cursor },
+        |cursor| Op::MemoryUsage { cursor },
+    ];
+    for op in ops {
+        let (next, _) = reply(&one, op(0));
+        assert!(next != 0 && !reply(&one, op(next)).1, "it goes on");
+        assert!(reply(&other, op(next)).1);
+    }
 }
 
 #[test]

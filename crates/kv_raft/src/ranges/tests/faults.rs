@@ -76,12 +76,12 @@ impl Node {
         let (text, disk) = (identity.span.text.clone(), self.disk.clone());
         let (data_dir, owner) = (self.data_dir.clone(), identity.owner());
         let snapshots = Snapshots::new(text, data_dir, directory.into(), owner, disk.clone(), Arc::default());
-        let span = identity.span.clone();
-        let range =
-            Range::new(ReplicaSpan::alone(span), store, snapshots, Arc::default(), disk, Fsync::Always);
+        let spans = Spans::new(identity.span.clone(), Arc::default());
+        let range = Range::new(spans, (None, false), store, snapshots, Arc::default(), disk, Fsync::Always);
         let range = Arc::new(range);
         range.set_transaction_limits(TransactionLimits::default());
-        let files = ReplicaFiles { identity, data_dir: self.data_dir.clone(), directory: directory.into() };
+        let (data_dir, spans) = (self.data_dir.clone(), range.spans.clone());
+        let files = ReplicaFiles::new(identity, spans, data_dir, directory.into());
         let (cache_bytes, log_files) = (FILE_BYTES, LOG_FILES);
         let election = election_for(Duration::ZERO);
         let replica =

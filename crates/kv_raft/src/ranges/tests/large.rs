@@ -137,7 +137,8 @@ fn without_a_log(data_dir: &Path, waiting: &Arc<WaitingBytes>) -> Range {
         Arc::default(),
     );
     let range = Range::new(
-        ReplicaSpan::alone(span),
+        Spans::new(span, Arc::default()),
+        (None, false),
         Store::for_range(1, 1),
         snapshots,
         waiting.clone(),

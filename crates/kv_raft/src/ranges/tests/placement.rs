@@ -13,13 +13,18 @@ fn number(reply: &str) -> u64 {
 }
 
 /// The replicas of these nodes, and of those that leave.
-fn placement(nodes: &[usize], leaving: &[usize]) -> Placement {
+pub(super) fn placement(nodes: &[usize], leaving: &[usize]) -> Placement {
     let named = |nodes: &[usize]| nodes.iter().map(|node| Arc::from(NODES[*node])).collect();
-    Placement { nodes: named(nodes), leaving: named(leaving) }
+    Placement { nodes: named(nodes), leaving: named(leaving), span: None }
+}
+
+/// The row of a range, as the table says it to all nodes.
+pub(super) fn row(span: Span, placement: Placement) -> ReplicaSpan {
+    ReplicaSpan { span, placement: Some(placement), may_be_new: false, confirms_reads: false }
 }
 
 impl Nodes {
-    fn ranges(&self, node: usize) -> Arc<Ranges> {
+    pub(super) fn ranges(&self, node: usize) -> Arc<Ranges> {
         self.running[node].lock().clone().expect("running")
     }
 
@@ -51,16 +56,11 @@ impl Nodes {
     /// Has a range have its replicas on these nodes, as the table says it to all of them.
     async fn place(&self, nodes: &[usize], leaving: &[usize]) {
         let placement = placement(nodes, leaving);
-        let row = ReplicaSpan {
-            span: span("", None),
-            placement: Some(placement.clone()),
-            may_be_new: false,
-            confirms_reads: false,
-        };
+        let row = row(span("", None), placement.clone());
         for node in nodes.iter().chain(leaving) {
             let ranges = self.ranges(*node);
             match ranges.all().first() {
-                Some(range) => ranges.set_placement(range, &placement),
+                Some(range) => ranges.set_placement(range, &row),
                 None => drop(ranges.add(&row).expect("made")),
             }
         }
@@ -145,7 +145,7 @@ async fn a_node_that_does_not_come_is_not_waited_for_when_another_one_is_named()
     // The first of them does not run.
     let with_missing = placement(&[0, 1, 3], &[2]);
     for node in 0..3 {
-        nodes.ranges(node).set_placement(&nodes.range(node), &with_missing);
+        nodes.ranges(node).set_placement(&nodes.range(node), &row(span("", None), with_missing.clone()));
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(nodes.range(leader).settled().filter(|settled| *settled == with_missing), None);

@@ -3,6 +3,7 @@
 mod confirmed;
 mod disk;
 mod snapshots;
+mod votes;
 
 use super::*;
 use crate::{

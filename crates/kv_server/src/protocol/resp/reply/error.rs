@@ -139,7 +139,7 @@ fn code(error: &Error) -> &'static str {
         Error::SeveralNodes { .. } | Error::SeveralRanges { .. } => "CROSSSLOT",
         Error::Range(RangeFailure { kind, .. }) => match kind {
             RangeFailureKind::Loading => "LOADING",
-            RangeFailureKind::Behind => "TRYAGAIN",
+            RangeFailureKind::Behind | RangeFailureKind::SplitOff => "TRYAGAIN",
             RangeFailureKind::Stopped | RangeFailureKind::NoLeader | RangeFailureKind::NotLeader => {
                 "CLUSTERDOWN"
             }

@@ -1,20 +1,26 @@
-//! What is watched, as bytes: the log behind a snapshot has transactions that depend on it.
+//! What a store has besides its buckets, as bytes: the log behind a snapshot depends on it.
 
 use crate::identity::take;
-use kv::{Database, FullName, NAME_BYTES, WatchRecord, WatchedBucket, Watcher};
+use kv::{Database, FullName, NAME_BYTES, StateRecord, WatchedBucket, Watcher};
 
 const LAST_VERSION: u8 = 1;
 const BUCKET: u8 = 2;
+const SPLIT_AT: u8 = 4;
 
 /// Appends a record.
-pub(super) fn encode(record: &WatchRecord<'_>, bytes: &mut Vec<u8>) {
+pub(super) fn encode(record: &StateRecord<'_>, bytes: &mut Vec<u8>) {
     match *record {
-        WatchRecord::LastVersion(last_version) => {
+        StateRecord::SplitAt(at) => {
+            bytes.push(SPLIT_AT);
+            bytes.extend_from_slice(&(at.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(at);
+        }
+        StateRecord::LastVersion(last_version) => {
             bytes.push(LAST_VERSION);
             bytes.extend_from_slice(&[0; 4]);
             bytes.extend_from_slice(&last_version.to_le_bytes());
         }
-        WatchRecord::Bucket { full, version, bucket, watchers } => {
+        StateRecord::Bucket { full, version, bucket, watchers } => {
             bytes.extend_from_slice(&[BUCKET, full.database.index() as u8]);
             bytes.extend_from_slice(&(full.name.len() as u32).to_le_bytes());
             bytes.extend_from_slice(full.name);
@@ -33,15 +39,19 @@ pub(super) fn encode(record: &WatchRecord<'_>, bytes: &mut Vec<u8>) {
 /// Passes each record to `visit`; `None` if the bytes are something else.
 pub(super) fn decode<E>(
     mut bytes: &[u8],
-    mut visit: impl FnMut(WatchRecord<'_>) -> Result<(), E>,
+    mut visit: impl FnMut(StateRecord<'_>) -> Result<(), E>,
 ) -> Option<Result<(), E>> {
     while let [kind, rest @ ..] = bytes {
         bytes = rest;
         let visited = match *kind {
+            SPLIT_AT => {
+                let length = u32::from_le_bytes(take(&mut bytes)?) as usize;
+                visit(StateRecord::SplitAt(bytes.split_off(..length).filter(|at| at.len() <= NAME_BYTES)?))
+            }
             LAST_VERSION => {
                 // Of which shard, in files of early releases.
                 take::<4>(&mut bytes)?;
-                visit(WatchRecord::LastVersion(u64::from_le_bytes(take(&mut bytes)?)))
+                visit(StateRecord::LastVersion(u64::from_le_bytes(take(&mut bytes)?)))
             }
             BUCKET => {
                 let [database] = take(&mut bytes)?;
@@ -52,7 +62,7 @@ pub(super) fn decode<E>(
                 let expires_at_ms = Some(u64::from_le_bytes(take(&mut bytes)?)).filter(|at_ms| *at_ms != 0);
                 let bucket = WatchedBucket { exists: exists != 0, expires_at_ms };
                 let watchers = decode_watchers(&mut bytes)?;
-                visit(WatchRecord::Bucket { full, version, bucket, watchers: &watchers })
+                visit(StateRecord::Bucket { full, version, bucket, watchers: &watchers })
             }
             _ => return None,
         };
@@ -83,7 +93,7 @@ mod tests {
         \x02\0\0\0\0\0\x07\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\
         \0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0";
 
-    fn check(records: [WatchRecord<'_>; 3]) {
+    fn check(records: [StateRecord<'_>; 3]) {
         let mut bytes = Vec::new();
         records.iter().for_each(|record| encode(record, &mut bytes));
         assert_eq!(bytes, BYTES);
@@ -101,9 +111,9 @@ mod tests {
         let watchers = [Watcher { link: 0, connection: 3 }, Watcher { link: 4, connection: 5 }];
         let bucket = WatchedBucket { exists: true, expires_at_ms: Some(256) };
         check([
-            WatchRecord::LastVersion(7),
-            WatchRecord::Bucket { full, version: 6, bucket, watchers: &watchers },
-            WatchRecord::Bucket {
+            StateRecord::LastVersion(7),
+            StateRecord::Bucket { full, version: 6, bucket, watchers: &watchers },
+            StateRecord::Bucket {
                 full: FullName::new(b""),
                 version: 7,
                 bucket: WatchedBucket { exists: false, expires_at_ms: None },

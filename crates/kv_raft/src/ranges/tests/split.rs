@@ -1,0 +1,251 @@
+//! Ranges that are split while they are used, and nodes that end meanwhile.
+
+use super::{
+    placement::{placement, row},
+    voters::Nodes,
+    *,
+};
+use crate::{group::Split, range::leader::Leader};
+use std::time::Instant;
+
+const ALL: [usize; 3] = [0, 1, 2];
+const WAIT: Duration = Duration::from_secs(20);
+
+/// The rows of a table with these spans, on the first three nodes.
+fn rows(spans: &[Span]) -> Vec<ReplicaSpan> {
+    spans.iter().map(|span| row(span.clone(), placement(&ALL, &[]))).collect()
+}
+
+impl Nodes {
+    /// The range of a node that begins with this name.
+    fn part(&self, node: usize, start: &str) -> Option<Arc<Range>> {
+        let running = self.running[node].lock().clone()?;
+        running.all().into_iter().find(|range| *range.span().start == *start.as_bytes())
+    }
+
+    /// Says to a node which rows there are; `true` when it has a replica of each with these names.
+    fn follow(&self, node: usize, rows: &[ReplicaSpan]) -> bool {
+        let ranges = self.ranges(node);
+        // A part is shown to be whole by the one after it.
+        let follows = rows.iter().map(|row| {
+            let start = str::from_utf8(&row.span.start).expect("text");
+            match self.part(node, start) {
+                Some(range) if *range.span() == row.span => true,
+                Some(range) => {
+                    ranges.set_placement(&range, row);
+                    false
+                }
+                None => ranges.add(row).expect("added").is_some(),
+            }
+        });
+        !follows.collect::<Vec<_>>().contains(&false)
+    }
+
+    /// Has the nodes follow a table until they all have.
+    async fn follow_all(&self, nodes: &[usize], rows: &[ReplicaSpan]) {
+        let began = Instant::now();
+        let follow = |node: &usize| self.follow(*node, rows);
+        while nodes.iter().map(follow).filter(|follows| !follows).count() > 0 {
+            assert!(began.elapsed() < WAIT, "the range is not split");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Writes to a part at its leader, until that is acknowledged.
+    async fn write_part(&self, start: &str, line: &str) -> Vec<String> {
+        let began = Instant::now();
+        loop {
+            let parts: Vec<_> = ALL.iter().filter_map(|node| self.part(*node, start)).collect();
+            if let Some(leader) = parts.iter().find(|range| range.leader() == Leader::Here)
+                && let Ok(replies) = write(leader, line).await
+            {
+                return replies;
+            }
+            assert!(began.elapsed() < WAIT, "nobody leads the range from {start}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until a node has executed all that the others have of a part.
+    async fn has_caught_up(&self, node: usize, start: &str) {
+        let applied = |node| self.part(node, start).map_or(0, |range| range.status().applied);
+        let (wanted, began) = (ALL.map(applied).into_iter().max(), Instant::now());
+        while Some(applied(node)) < wanted {
+            assert!(began.elapsed() < WAIT, "{wanted:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The names that a node lists of a part.
+    fn listed(&self, node: usize, start: &str) -> Vec<String> {
+        let range = self.part(node, start).expect("a part");
+        let mut names: Vec<_> = range
+            .store()
+            .scan(0, &kv::ScanFilter { count: usize::MAX, ..Default::default() }, now_ms())
+            .names
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_parts_of_a_range_have_what_was_acknowledged_and_survive_the_end_of_a_node() {
+    let nodes = Nodes::start();
+    nodes.write(&ALL, "SET a 1; SET k 1; SET x 1; HSET y field 1").await;
+    let (low, high) = (span("", Some("g")), span("g", None));
+    nodes.follow_all(&ALL, &rows(&[low.clone(), high.clone()])).await;
+    assert_eq!(nodes.write_part("g", "INCR x").await, ["Number(2)"]);
+    assert_eq!(nodes.write_part("", "INCR a").await, ["Number(2)"]);
+    // The second part of what is left, and of what was split off.
+    let four = [span("", Some("c")), span("c", Some("g")), span("g", Some("m")), span("m", None)];
+    nodes.follow_all(&ALL, &rows(&four)).await;
+    assert_eq!(nodes.write_part("m", "INCR x").await, ["Number(3)"]);
+    assert_eq!(nodes.write_part("g", "INCR k").await, ["Number(2)"]);
+    for node in ALL {
+        for (start, names) in [("", &["a"][..]), ("c", &[]), ("g", &["k"]), ("m", &["x", "y"])] {
+            nodes.has_caught_up(node, start).await;
+            assert_eq!(nodes.listed(node, start), names, "node {node}, from {start:?}");
+        }
+    }
+    for node in ALL {
+        nodes.kill(node).await;
+        nodes.open_with(node, rows(&four));
+        for start in ["", "c", "g", "m"] {
+            nodes.write_part(start, &format!("INCR {start}a0")).await;
+        }
+    }
+    assert_eq!(nodes.write_part("m", "INCR x; HGET y field").await, ["Number(4)", "1"]);
+    assert_eq!(nodes.write_part("", "INCR a").await, ["Number(3)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_were_split_off_are_refused_and_nothing_is_done() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&ALL, "SET a 1; SET x 1").await;
+    let before = nodes.range(leader);
+    nodes.follow_all(&ALL, &rows(&[span("", Some("g")), span("g", None)])).await;
+    let refused = RangeError::SplitOff;
+    nodes.write_part("", "SET a 2").await;
+    for lines in ["SET x 2", "SET a 3; SET x 2", "GET x"] {
+        assert_eq!(write(&before, lines).await, Err(refused.clone()), "{lines}");
+    }
+    let get = Line::new("GET x");
+    assert_eq!(before.read_confirmed(&[get.request()]).map(texts), Err(refused.clone()));
+    let [set, set_other] = [Line::new("SET a 3"), Line::new("SET x 2")];
+    let transaction = before.transact(&[], &[set.request(), set_other.request()]);
+    assert_eq!(transaction.map(drop), Err(refused));
+    assert_eq!(nodes.write_part("", "GET a").await, ["2"]);
+    assert_eq!(nodes.write_part("g", "GET x").await, ["1"]);
+}
+
+/// What a leader has proposed before it executed the split is refused when it is executed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_comes_after_the_split_in_the_log_is_refused_as_a_whole() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&ALL, "SET a 1; SET x 1").await;
+    let range = nodes.range(leader);
+    let (one, other, both) = (Line::new("SET a 2"), Line::new("SET x 2"), Line::new("SET a 3"));
+    let split = Split { at: b"g", range: 1 << 63, replicas: Vec::new() };
+    let split = range.propose_split(&split).expect("proposed");
+    let propose = |requests: &[Request<'_>]| range.propose(requests).expect("proposed").1;
+    let (kept, refused) = (propose(&[one.request()]), propose(&[both.request(), other.request()]));
+    let transaction = range.transact(&[], &[both.request(), other.request()]).expect("proposed");
+    split.await.expect("split");
+    kept.await.expect("executed");
+    let expected = RangeError::SplitOff;
+    assert_eq!(refused.await.map(texts), Err(expected.clone()));
+    assert_eq!(transaction.await.map(texts), Err(expected));
+    assert_eq!(read(&range, "GET a"), "2");
+}
+
+/// Wherever the process ends, the next one has both parts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_ends_in_the_middle_of_a_split_has_both_parts_when_it_begins_again() {
+    let table = rows(&[span("", Some("g")), span("g", None)]);
+    for has_files in [false, true] {
+        let nodes = Nodes::start();
+        nodes.write(&ALL, "SET a 1; SET x 1").await;
+        // All of them have executed it, and none, or one, has made the other part.
+        for node in ALL {
+            nodes.follow(node, &table[..1]);
+        }
+        let began = Instant::now();
+        while !ALL.iter().all(|node| nodes.range(*node).spans.is_pending()) {
+            assert!(began.elapsed() < WAIT, "it is not split");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if has_files {
+            nodes.follow_all(&[0], &table).await;
+        }
+        for node in ALL {
+            nodes.kill(node).await;
+        }
+        for node in ALL {
+            nodes.open_with(node, table.clone());
+        }
+        nodes.follow_all(&ALL, &table).await;
+        assert_eq!(nodes.write_part("g", "INCR x").await, ["Number(2)"]);
+        assert_eq!(nodes.write_part("", "INCR a").await, ["Number(2)"]);
+        for node in ALL {
+            nodes.has_caught_up(node, "g").await;
+            assert_eq!(nodes.listed(node, "g"), ["x"]);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_away_gets_both_parts_by_the_log_or_by_a_snapshot() {
+    let table = rows(&[span("", Some("g")), span("g", None)]);
+    for by_snapshot in [false, true] {
+        let nodes = Nodes::start();
+        nodes.write(&ALL, "SET a 1; SET x 1").await;
+        nodes.has_caught_up(2, "").await;
+        nodes.close(2).await;
+        nodes.follow_all(&[0, 1], &table).await;
+        nodes.write_part("", "SET b 1").await;
+        if by_snapshot {
+            for node in [0, 1] {
+                let range = nodes.part(node, "").expect("a part");
+                range.take_snapshot().await.expect("taken");
+            }
+            // Its own log is gone, as if the others had cut theirs.
+            *nodes.directories[2].lock() = TempDir::new().expect("a directory");
+        }
+        nodes.open_with(2, table.clone());
+        nodes.follow_all(&[2], &table).await;
+        nodes.write_part("g", "SET y 1").await;
+        let began = Instant::now();
+        let has_all = || nodes.listed(2, "g") == ["x", "y"] && nodes.listed(2, "") == ["a", "b"];
+        while !has_all() {
+            assert!(began.elapsed() < WAIT, "{:?} {:?}", nodes.listed(2, "g"), nodes.listed(2, ""));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        nodes.close(0).await;
+        nodes.write_part("g", "SET z 1").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_is_not_to_be_on_a_node_leaves_no_files_there() {
+    let nodes = Nodes::start();
+    nodes.write(&ALL, "SET a 1; SET x 1").await;
+    let low = rows(&[span("", Some("g"))]);
+    for node in ALL {
+        nodes.follow(node, &low);
+    }
+    let range = nodes.range(2);
+    let began = Instant::now();
+    while !range.spans.is_pending() {
+        assert!(began.elapsed() < WAIT, "it is not split");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    nodes.ranges(2).leave_split_off(&range).expect("left");
+    assert_eq!((nodes.ranges(2).all().len(), &range.span().end), (1, &Some((*b"g").into())));
+    while range.store().bucket_counts()[0] > 1 {
+        assert!(began.elapsed() < WAIT, "x is not removed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
