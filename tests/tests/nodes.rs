@@ -173,6 +173,45 @@ fn a_machine_takes_the_place_of_another_one_while_clients_write_and_nothing_is_l
 }
 
 #[test]
+fn a_file_that_differs_is_a_warning_until_what_routes_prints_is_pasted_into_it() {
+    let mut trio = Trio::start();
+    let machine = Machine::new(&trio, 1);
+    rpc(trio.node(0), &format!("add-node {FOURTH} {}", machine.link));
+    let fourth = machine.spawn();
+    machine.wait_until_up(&fourth);
+    place(&[trio.node(0), trio.node(2)], &format!("replicas .. {} {} {FOURTH}", TRIO[0], TRIO[2]));
+    let differs = "the configuration differs from what the nodes have agreed on, which holds: ";
+    let has_fourth = format!("it has no node {FOURTH}, which the cluster has, at {}", machine.link);
+    let row =
+        format!("the copies are on {}, {}, {FOURTH}; `routes --toml` prints what to write", TRIO[0], TRIO[2]);
+    let flags = ["--config", trio.file(2), "--node", TRIO[2]].map(str::to_owned);
+    let flags = flags.each_ref().map(String::as_str);
+    for text in [rpc(trio.node(2), "routes"), check_config(&flags)] {
+        assert!([differs, &has_fourth, &row].iter().all(|part| text.contains(*part)), "{text}");
+    }
+    // What joins names one node, and needs no more.
+    assert!(!rpc(&fourth, "routes").contains(differs), "{}", rpc(&fourth, "routes"));
+    assert!(!check_config(&machine.flags()).contains("warning"), "{}", check_config(&machine.flags()));
+
+    let printed = rpc(trio.node(2), "routes --toml");
+    let before = fs::read_to_string(trio.file(2)).expect("it is there");
+    let (head, _) = before.split_once("[nodes").expect("it has nodes");
+    let (_, tail) = before.split_once("[links]").expect("it has this after its routes");
+    for restarts in [0, 1] {
+        assert!(trio.node(2).verb(&["stop"]).status.success());
+        trio.end(2);
+        if restarts > 0 {
+            fs::write(trio.file(2), format!("{head}{printed}\n[links]{tail}")).expect("our own file");
+            assert!(!check_config(&flags).contains("warning"), "{}", check_config(&flags));
+        }
+        trio.open(2);
+        trio.wait_until_served();
+        let (log, routes) = (trio.node(2).log(), rpc(trio.node(2), "routes"));
+        assert_eq!([log.contains(differs), routes.contains(differs)], [restarts == 0; 2], "{routes}\n{log}");
+    }
+}
+
+#[test]
 fn what_is_no_node_of_the_cluster_is_refused_and_the_error_says_what_to_type() {
     let trio = Trio::start();
     let machine = Machine::new(&trio, 2);
@@ -187,10 +226,7 @@ fn what_is_no_node_of_the_cluster_is_refused_and_the_error_says_what_to_type() {
             format!("remove-node {}x", TRIO[1]),
             "there is no node foo2@127.0.0.1x; did you mean foo2@127.0.0.1?",
         ),
-        (
-            format!("replicas .. {FOURTH}"),
-            "node foo4@127.0.0.1 is not configured; the configured nodes are: ",
-        ),
+        (format!("replicas .. {FOURTH}"), "node foo4@127.0.0.1 is not one of the cluster, which has "),
         ("add-node".to_owned(), "usage: add-node NODE ADDRESS"),
     ] {
         let refused = refusal(trio.node(0), &line);

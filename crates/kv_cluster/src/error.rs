@@ -204,6 +204,14 @@ pub enum Error {
         /// The configured nodes.
         known: String,
     },
+    /// The node is none of those on which the nodes of the cluster have agreed.
+    #[error("node {node} is not one of the cluster, which has {nodes}: `add-node {node} HOST:PORT` adds it")]
+    NotInCluster {
+        /// The node.
+        node: Arc<str>,
+        /// Those of the cluster.
+        nodes: Box<str>,
+    },
     /// There are peers, but no address where this node accepts their links.
     #[error("node {node} has peers but no link address; give it one, such as link = \"127.0.0.1:4051\"")]
     NoLinkAddress {
@@ -254,6 +262,7 @@ impl Error {
             | Error::Refused(_)
             | Error::NoRoute { .. }
             | Error::UnknownNode { .. }
+            | Error::NotInCluster { .. }
             | Error::NoLinkAddress { .. }
             | Error::Bind { .. } => Outcome::NotDone,
         }

@@ -20,7 +20,7 @@ mod serve;
 #[cfg(test)]
 mod tests;
 
-pub use cluster::{BucketPages, Cluster, Owner, Refusal, Settings, ask_to_join};
+pub use cluster::{BucketPages, Cluster, Owner, Refusal, Settings, ask_to_join, differences};
 pub use cookie::Cookie;
 pub use error::{
     Error, NodeNameError, Outcome, RESTARTING, RangeFailure, RangeFailureKind, RouteError, describe_failure,

@@ -7,6 +7,7 @@
 //!
 //! Time is an argument, `now_ms` (milliseconds since 1970): whoever passes a batch reads the clock once.
 
+pub(crate) mod configured;
 mod durable;
 pub(crate) mod membership;
 pub(crate) mod meta;

@@ -228,12 +228,16 @@ pub(crate) struct Expression {
     /// Print JSON, for scripts
     #[arg(long)]
     pub(crate) json: bool,
+    /// With `routes`: print what the configuration should say
+    #[arg(long)]
+    toml: bool,
 }
 
 impl Expression {
     /// The line that the words make.
     pub(crate) fn line(&self) -> String {
-        self.words.join(" ")
+        let toml = self.toml.then_some("--toml");
+        self.words.iter().map(String::as_str).chain(toml).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -374,6 +378,8 @@ mod tests {
 
     #[test]
     fn an_expression_may_be_many_words() {
+        let Verb::Rpc(expression) = parsed("foo rpc routes --toml").1 else { panic!() };
+        assert_eq!(expression.line(), "routes --toml");
         let Verb::Rpc(expression) = parsed("foo rpc get shopping milk").1 else { panic!() };
         assert_eq!(expression.line(), "get shopping milk");
     }

@@ -12,6 +12,7 @@ use crate::{
     exit_code,
     limits::BOOT_TIMEOUT,
     node::{
+        boot::saved_difference,
         repair,
         run::{self, RunMode},
         runtime,
@@ -92,6 +93,9 @@ fn run_verb(release: Release, flags: &Flags, verb: Verb) -> Result<u8, Error> {
                 print_line(&settings.in_force);
             }
             print_line(settings.summary());
+            if let Some(difference) = saved_difference(&settings) {
+                print_line(format_args!("warning: {difference}"));
+            }
         }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(release.name), release.name, &mut io::stdout());

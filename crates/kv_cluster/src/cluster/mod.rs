@@ -1,6 +1,7 @@
 //! The cluster as one node sees it: a handle that finds the owner of each bucket and passes requests to it.
 
 mod channels;
+mod differences;
 mod fan_out;
 mod join;
 mod keyspace;
@@ -9,7 +10,7 @@ mod placement;
 mod subscription;
 mod transaction;
 
-pub use {join::ask_to_join, keyspace::BucketPages};
+pub use {differences::differences, join::ask_to_join, keyspace::BucketPages};
 
 use crate::{
     cookie::Cookie,
@@ -18,14 +19,14 @@ use crate::{
     forward::{ForwardedBatch, Target},
     limits::{ADDED_NODES, HANDSHAKES, NODE_EVENTS},
     local::{
-        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, membership::Membership, rows::ReplicatedRow,
+        LinkSettings, LocalNode, MemoryBudgets, StoreSettings, configured::Configured,
+        membership::Membership, rows::ReplicatedRow,
     },
     node_name::NodeName,
     peer::{Peer, list::PeerList, listener},
     replicas::{Carrier, Replicas, ReplicasList},
     routing::{
-        Route, Routes,
-        nodes::{ClusterNode, NodeTable},
+        Routes,
         placement::PlacementTable,
         table::{Destination, RoutingTable},
         whole::WholeRoutes,
@@ -136,6 +137,7 @@ pub struct Cluster {
     /// The nodes that own something alone, in the order of their names: peers by their index, and this one.
     owners_alone: Arc<[Option<usize>]>,
     link: Option<Arc<str>>,
+    configured: Arc<Configured>,
     listener: Arc<OnceLock<TcpListener>>,
     /// The links to nodes that are added or removed while this one runs.
     links: DynamicChildren,
@@ -146,27 +148,27 @@ impl Cluster {
     /// A cluster with these settings; nothing is opened yet.
     pub fn new(settings: Settings) -> Result<Cluster, Error> {
         let Settings { name, link, peers, routes, cookie, links, store, data_dir, joined, logs } = settings;
+        let configured =
+            Configured::new(&name, link.as_deref(), &peers, Some(&routes).filter(|_| joined.is_none()));
         let (events, _) = broadcast::channel(NODE_EVENTS);
-        let configured = peers.into_iter().filter(|(peer, _)| *peer != name);
-        let configured = configured.map(|(name, link)| ClusterNode { name, link: link.into() });
-        let own = link.as_ref().map(|link| ClusterNode::reachable(name.clone(), link));
         let has_joined = joined.is_some();
         let known = joined.map_or_else(|| Membership::load(data_dir.as_deref()), Ok)?;
         let routes = known.routes.as_ref().filter(|_| has_joined).map_or(routes, WholeRoutes::routes);
         let known = Membership { routes: has_joined.then(|| WholeRoutes::of(&routes)), ..known };
-        let known = known.with_configured(NodeTable::of(configured.chain(own)), &routes)?;
+        let known = known.with_configured(configured.nodes().clone(), &routes)?;
         let peers = PeerList::new(name.clone(), events.clone());
         for node in known.nodes.nodes.iter().filter(|node| node.name != name) {
             peers.add(node.name.clone(), &node.link);
         }
         let budgets = MemoryBudgets::new(&store);
-        check_placements(&known.placements, &routes, &name, data_dir.is_some())?;
+        check_placements(&known.placements, &name, data_dir.is_some())?;
         let open = |data_dir| {
             open_ranges(data_dir, logs, &name, (&routes, &known.placements), store, &budgets, peers.clone())
         };
         let ranges = data_dir.map(open).transpose()?;
         let others = peers.iter().map(|peer| peer.name().clone());
-        let table = RoutingTable::new(routes, &name, others, ranges.is_some(), &known.placements)?;
+        let table = RoutingTable::new(routes, &name, others, ranges.is_some(), &known.placements);
+        let table = table.map_err(|error| known.nodes.explain(error))?;
         let owners_alone = table.owners_alone(&name).into();
         let local = LocalNode::new(name, cookie, links, (table, known), store, budgets, ranges);
         if has_joined {
@@ -176,9 +178,21 @@ impl Cluster {
         let meta = local.replicated.meta.as_ref().map(meta_replicas);
         let rows = local.replicated.rows.iter().map(|(_, row)| row);
         let replicas = ReplicasList::new(rows, peers.clone());
-        let (local, link) = (Arc::new(local), link.map(Arc::from));
+        let (local, link, configured) = (Arc::new(local), link.map(Arc::from), Arc::new(configured));
         let (listener, following, links) = Default::default();
-        Ok(Cluster { local, peers, replicas, meta, following, owners_alone, link, listener, links, events })
+        Ok(Cluster {
+            local,
+            peers,
+            replicas,
+            meta,
+            following,
+            owners_alone,
+            link,
+            configured,
+            listener,
+            links,
+            events,
+        })
     }
 
     /// Binds the link address, so that an address in use is reported at startup. Called once, before the
@@ -521,28 +535,10 @@ fn open_ranges(
     Ranges::open(&settings).map_err(|error| Error::DataDir(error.to_string()))
 }
 
-/// Checks that this node can have the replicas that it is to have, and warns where the nodes have agreed on
-/// something else than the configuration says.
-fn check_placements(
-    placements: &PlacementTable,
-    routes: &Routes,
-    name: &NodeName,
-    has_data_dir: bool,
-) -> Result<(), Error> {
+/// Checks that this node can have the replicas that it is to have.
+fn check_placements(placements: &PlacementTable, name: &NodeName, has_data_dir: bool) -> Result<(), Error> {
     if let Some(row) = placements.rows.iter().rev().find(|row| row.has(name)).filter(|_| !has_data_dir) {
         return Err(Error::NoDataDir { node: name.shared(), row: row.buckets().into() });
-    }
-    let differs = |route: &&Route| route.is_replicated() && !placements.agrees_with(route);
-    for route in routes.spans().iter().filter(differs) {
-        let agreed: Vec<_> =
-            placements.rows_of(route).map(|row| format!("{}: {}", row.buckets(), row.node_names())).collect();
-        let agreed = agreed.join("; ");
-        tracing::warn!(
-            row = route.buckets(),
-            nodes = agreed,
-            "the configuration names other nodes for a row than those to which its replicas were moved, and \
-             which hold; write these into it"
-        );
     }
     Ok(())
 }

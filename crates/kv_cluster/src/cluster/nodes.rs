@@ -38,10 +38,16 @@ impl Cluster {
         match self.peers.find(node.as_str()).map(|peer| peer.index()) {
             None if *node != self.local.name => {
                 let known = self.peers.iter().map(|peer| peer.name().as_str()).collect::<Vec<_>>().join(", ");
-                Err(Error::UnknownNode { node: node.shared(), known })
+                let unknown = Error::UnknownNode { node: node.shared(), known };
+                Err(self.local.nodes.borrow().explain(unknown))
             }
             peer => Ok(peer),
         }
+    }
+
+    /// All nodes, this one included, and where others reach them, as far as that is known.
+    pub fn known_nodes(&self) -> Vec<ClusterNode> {
+        self.local.nodes.borrow().nodes.clone()
     }
 
     /// Whether this node was removed from its cluster.
@@ -81,7 +87,7 @@ impl Cluster {
         self.learn_nodes().await?;
         let known = self.local.nodes.borrow().clone();
         if !known.has(name) {
-            return Err(Error::UnknownNode { node: name.shared(), known: known.names() });
+            return Err(Error::NotInCluster { node: name.shared(), nodes: known.names().into() });
         }
         let removed = self.peers.find(name.as_str()).cloned();
         // Until it has been notified, its link stays.

@@ -134,10 +134,10 @@ impl LocalNode {
         let TableChange::Place { nodes, .. } = change else { return Ok(()) };
         let Some(known) = self.kept_nodes()? else { return Ok(()) };
         match nodes.iter().find(|node| !known.has(node)) {
-            Some(node) => Err(invalid(format!(
-                "node {node} is not one of the cluster, which has {}: `add-node {node} HOST:PORT` adds it",
-                known.names()
-            ))),
+            Some(node) => {
+                let error = Error::NotInCluster { node: node.shared(), nodes: known.names().into() };
+                Err(invalid(error.to_string()))
+            }
             None => Ok(()),
         }
     }

@@ -77,6 +77,16 @@ impl Route {
         &self.buckets
     }
 
+    /// The row that has these names and no others; `None` if none can be written.
+    pub fn row_text(&self) -> Option<String> {
+        self.range.row_text()
+    }
+
+    /// Whether its leader asks the others before it reads, if it has replicas.
+    pub fn confirms_reads(&self) -> bool {
+        self.confirms_reads
+    }
+
     /// The nodes that own it, in the order of their names: one, or those that have a replica each.
     pub fn nodes(&self) -> &[NodeName] {
         &self.nodes

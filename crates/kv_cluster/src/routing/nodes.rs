@@ -2,6 +2,7 @@
 //! it: the nodes of the configuration are only what it begins with.
 
 use crate::{
+    error::Error,
     node_name::NodeName,
     routing::{
         Routes,
@@ -71,6 +72,16 @@ impl NodeTable {
     /// The names, for people.
     pub(crate) fn names(&self) -> String {
         self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The error that a node is not known, with what to do about it once nodes have agreed on this table.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        match error {
+            Error::UnknownNode { node, .. } if self.epoch > 0 => {
+                Error::NotInCluster { node, nodes: self.names().into() }
+            }
+            error => error,
+        }
     }
 
     /// Makes a change, or says why it cannot be made.

@@ -97,6 +97,11 @@ impl PlacedRow {
         &self.buckets
     }
 
+    /// The row of a configuration that has these names and no others; `None` if none can be written.
+    pub fn row_text(&self) -> Option<String> {
+        self.range.row_text()
+    }
+
     /// Whether it is the row of the meta group.
     pub fn is_meta(&self) -> bool {
         !self.span().has_names()
@@ -245,11 +250,6 @@ impl PlacementTable {
     /// The rows of this route, which may have been split.
     pub(crate) fn rows_of(&self, route: &Route) -> impl Iterator<Item = &PlacedRow> {
         self.rows.iter().filter(|row| !row.is_meta() && route.range.includes(&row.range))
-    }
-
-    /// Whether the table has the row of this route, with the same nodes.
-    pub(crate) fn agrees_with(&self, route: &Route) -> bool {
-        self.rows_of(route).all(|row| row.nodes == route.nodes)
     }
 
     /// A row that is no part of those of a configuration.

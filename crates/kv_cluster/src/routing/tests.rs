@@ -206,6 +206,11 @@ fn a_later_row_that_contains_an_earlier_one_gets_what_is_left() {
         ("from \"g\" on", "foo"),
     ];
     assert_eq!(spans, expected);
+    let rows: Vec<_> = table.spans().iter().map(|span| span.row_text().unwrap()).collect();
+    assert_eq!(rows, ["..a", "b..b", "c..d", "e..f", "g.."]);
+    let written: Vec<_> = rows.iter().zip(spans).map(|(buckets, (_, owner))| row(buckets, owner)).collect();
+    let written = routes(&written).unwrap();
+    assert!(written.differences(&table, Agreement::NotYet).is_empty());
     assert!(table.uncovered().is_empty());
     let nothing_left = routes(&[row("..m", "foo"), row("n..", "bar"), row("..", "foo")]).unwrap_err();
     assert_eq!(nothing_left.row, 2);

@@ -190,7 +190,7 @@ async fn what_cannot_be_added_or_removed_is_refused_with_what_to_type() {
     for (node, expected) in [
         (
             "qux",
-            "node qux@127.0.0.1 is not configured; the configured nodes are: bar@127.0.0.1, baz@127.0.0.1, ",
+            "node qux@127.0.0.1 is not one of the cluster, which has bar@127.0.0.1, baz@127.0.0.1, foo@127.0.0.1: `add-node",
         ),
         ("bar", "node bar@127.0.0.1 has copies of meta, ..: move them first, with `replicas meta "),
     ] {

@@ -58,13 +58,16 @@ pub(crate) struct NodeSettings {
     pub(crate) peers: Vec<(NodeName, String)>,
     /// Where durable buckets are kept; `None`: they are volatile.
     pub(crate) data_dir: Option<PathBuf>,
+    /// What the configuration says of all nodes.
+    pub(crate) tables: BTreeMap<String, NodeTable>,
 }
 
-#[derive(Default, Clone, Deserialize)]
-struct NodeTable {
-    clients: Option<String>,
-    link: Option<String>,
-    data_dir: Option<PathBuf>,
+/// What the configuration says of one node.
+#[derive(Debug, Default, Clone, Deserialize)]
+pub(crate) struct NodeTable {
+    pub(crate) clients: Option<String>,
+    pub(crate) link: Option<String>,
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// The name of the node that starts: the wanted one, else the only one of this release in the file, else
@@ -150,7 +153,7 @@ impl NodeSettings {
             let message = "only a shell knows ~: write the whole path, from / on".to_owned();
             merged.error(&["nodes", name.as_str(), "data_dir"], message);
         }
-        NodeSettings { name, clients, link, peers, data_dir }
+        NodeSettings { name, clients, link, peers, data_dir, tables }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A line goes through [`parse`] -> [`table`] -> [`value`] -> [`render`].
 
+mod file;
 mod names;
 mod node;
 mod nodes;
@@ -11,5 +12,6 @@ mod render;
 pub(crate) mod table;
 mod value;
 
-pub(crate) use node::{ControlCommand, Node};
+pub(crate) use node::{ConfiguredNode, ControlCommand, Node};
+pub(crate) use nodes::difference;
 pub(crate) use table::evaluate;

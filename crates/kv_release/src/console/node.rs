@@ -2,7 +2,7 @@
 
 use kv_cluster::Cluster;
 use otp::Stop;
-use std::{net::SocketAddr, path::PathBuf, time::SystemTime};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::SystemTime};
 use tokio::sync::watch;
 
 /// A running node.
@@ -15,10 +15,20 @@ pub(crate) struct Node {
     /// The address for other nodes, with the real port.
     pub(crate) link: Option<SocketAddr>,
     pub(crate) file: Option<PathBuf>,
+    /// What the configuration says of all nodes.
+    pub(crate) tables: BTreeMap<String, ConfiguredNode>,
     /// Cancelled when a client stops the node.
     pub(crate) stop: Stop,
     pub(crate) started: SystemTime,
     pub(crate) commands: watch::Sender<Option<ControlCommand>>,
+}
+
+/// What the configuration says of a node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConfiguredNode {
+    pub(crate) clients: Option<String>,
+    pub(crate) link: Option<String>,
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 /// A command to the node as a whole.

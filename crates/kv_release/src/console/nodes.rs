@@ -88,7 +88,19 @@ pub(super) fn routes(node: &Node, _: &[Argument]) -> Result<Value, String> {
             rows => rows.iter().map(|row| of_nodes(row.buckets(), &row.nodes)).collect(),
         }
     };
-    Ok(Value::Routes(rows.flat_map(row).collect()))
+    Ok(Value::Routes(rows.flat_map(row).collect(), difference(&node.cluster.differences())))
+}
+
+/// A warning that the configuration of this node says something else than what holds, if it does.
+pub(crate) fn difference(differences: &[String]) -> Option<String> {
+    let is_different = !differences.is_empty();
+    is_different.then(|| {
+        format!(
+            "the configuration differs from what the nodes have agreed on, which holds: {}; `routes --toml` prints \
+             what to write",
+            differences.join("; ")
+        )
+    })
 }
 
 /// Has a node be one of the cluster.

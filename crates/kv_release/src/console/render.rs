@@ -18,7 +18,10 @@ impl Value {
                 format!("[{}]", names.iter().map(|name| atom(name)).collect::<Vec<_>>().join(", "))
             }
             Value::Nodes(rows) => columns(rows.iter().map(node_cells)),
-            Value::Routes(rows) => columns(rows.iter().map(route_cells)),
+            Value::Routes(rows, difference) => {
+                let rows = columns(rows.iter().map(route_cells));
+                difference.iter().fold(rows, |text, difference| format!("{text}\n{difference}"))
+            }
             Value::Plans(rows) => plans_text(rows),
             Value::Ranges(rows) => ranges_text(rows),
             Value::Status(status) => columns(status_cells(status)),
@@ -42,7 +45,7 @@ impl Value {
             Value::Text(text) | Value::NodeName(text) => json!(text),
             Value::NodeNames(names) => json!(names),
             Value::Nodes(rows) => json!(rows),
-            Value::Routes(rows) => json!(rows),
+            Value::Routes(rows, _) => json!(rows),
             Value::Plans(rows) => json!(rows),
             Value::Ranges(rows) => json!(rows),
             Value::Status(status) => json!(status),

@@ -1,7 +1,7 @@
 //! Every command of the console: one row says how it is typed, what it does, and what runs it.
 
 use super::{
-    names,
+    file, names,
     node::{ControlCommand, Node},
     nodes,
     parse::{Argument, call, first_word},
@@ -88,6 +88,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     .alias("Node.ping")
     .example("Node.ping(:\"bar@127.0.0.1\")"),
     here("routes", "which node owns which buckets", nodes::routes),
+    here(
+        "routes --toml",
+        "the tables [nodes] and [[routes]] as the configuration should have them, to paste",
+        file::toml,
+    ),
     here("ranges", "what this node keeps on disk, and how far", ranges::ranges),
     across_nodes(
         "replicas ROW NODE [NODE] [NODE] [NODE] [NODE]",
@@ -206,7 +211,7 @@ impl Command {
         let mut parameters = self.usage.split(' ').skip(1);
         let fits = |argument: &Argument| match parameters.next() {
             None => false,
-            Some(word) if word.starts_with(|c: char| c.is_lowercase()) => argument.is_bare(word),
+            Some(word) if word.starts_with(|c: char| c.is_lowercase() || c == '-') => argument.is_bare(word),
             Some(_) => true,
         };
         arguments.iter().all(fits) && parameters.all(|parameter| parameter.starts_with('['))

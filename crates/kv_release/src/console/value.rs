@@ -13,7 +13,8 @@ pub(crate) enum Value {
     /// The same of several nodes.
     NodeNames(Vec<String>),
     Nodes(Vec<NodeRow>),
-    Routes(Vec<RouteRow>),
+    /// The routes, and how the configuration of this node differs, if it does.
+    Routes(Vec<RouteRow>, Option<String>),
     Plans(Vec<PlanRow>),
     Ranges(Vec<RangeRow>),
     Status(Status),

@@ -3,13 +3,13 @@
 
 use super::{descriptors, runtime};
 use crate::{
-    config::Settings,
-    console::Node,
+    config::{NodeTable, Settings},
+    console::{ConfiguredNode, Node, difference},
     control::{run_dir::RunDir, server},
     error::Error,
     release::{Release, Service},
 };
-use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings};
+use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings, differences};
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
@@ -114,14 +114,31 @@ fn node(
         link: cluster.link_address(),
         cluster,
         file: settings.file.clone(),
+        tables: settings.node.tables.iter().map(|(name, table)| (name.clone(), configured(table))).collect(),
         stop: Stop::new(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }
 }
 
+fn configured(NodeTable { clients, link, data_dir }: &NodeTable) -> ConfiguredNode {
+    ConfiguredNode { clients: clients.clone(), link: link.clone(), data_dir: data_dir.clone() }
+}
+
 fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {
     Cluster::new(settings).map_err(start_error)
+}
+
+/// A warning that the configuration says something else than what the node has learned of its cluster, which
+/// holds, if it does.
+pub(crate) fn saved_difference(settings: &Settings) -> Option<String> {
+    let known = match Membership::load(settings.node.data_dir.as_deref()) {
+        Ok(known) => known,
+        Err(error) => return Some(error.to_string()),
+    };
+    let joined = settings.joins.then(Membership::default);
+    let settings = kv_cluster::Settings { joined, ..cluster_settings(settings) };
+    difference(&differences(&known, &settings))
 }
 
 /// Why a node does not start.

@@ -12,7 +12,7 @@ use crate::{
         Flags, ReleaseProfile, Settings,
         layers::environment::{self, Environment},
     },
-    console::ControlCommand,
+    console::{ControlCommand, difference},
     control::run_dir::RunDir,
     error::Error,
     exit_code,
@@ -95,7 +95,7 @@ async fn run_until_shutdown(
     };
     let running = boot::boot(release, settings, joined, run_dir).await?;
     print_line(banner::text(&running.node, flags, &Environment::read()));
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().chain(&difference(&running.node.cluster.differences())) {
         tracing::warn!("{warning}");
     }
     log_left_over_ranges(running.node.cluster.local());

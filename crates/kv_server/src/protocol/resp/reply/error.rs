@@ -164,6 +164,7 @@ fn code(error: &Error) -> &'static str {
         | Error::RowMissing { .. }
         | Error::NoRoute { .. }
         | Error::UnknownNode { .. }
+        | Error::NotInCluster { .. }
         | Error::DataDir(_)
         | Error::NoDataDir { .. }
         | Error::NoLinkAddress { .. }
