@@ -50,6 +50,11 @@ impl Span {
         self.end.as_ref().is_none_or(|end| self.start < *end)
     }
 
+    /// Whether both begin with the same name: they are of one range, which one of them knows to be split.
+    pub fn begins_like(&self, other: &Span) -> bool {
+        self.start == other.start && self.has_names() == other.has_names()
+    }
+
     /// Its names before `end`.
     pub(crate) fn until(&self, end: &[u8]) -> Span {
         let text = format!("{}..<{}", self.start.escape_ascii(), end.escape_ascii());

@@ -38,10 +38,8 @@ impl ReplicatedRows {
     pub(crate) fn new(table: PlacementTable, ranges: &[Arc<Range>]) -> ReplicatedRows {
         let mut rows = table.rows.iter().map(|row| {
             // One that is yet to be split has more names.
-            let is_its = |range: &&Arc<Range>| {
-                let span = range.span();
-                range.is_replicated() && *span.start == *row.first_name() && span.has_names() != row.is_meta()
-            };
+            let span = row.span();
+            let is_its = |range: &&Arc<Range>| range.is_replicated() && range.span().begins_like(&span);
             ReplicatedRow::new(Placed { row: row.clone(), here: ranges.iter().find(is_its).cloned() })
         });
         let (meta, rows) = (rows.next(), rows.collect());

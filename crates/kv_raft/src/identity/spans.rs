@@ -82,8 +82,8 @@ impl Spans {
     pub(crate) fn wait_until_made(&self) -> bool {
         let mut split = self.split.lock();
         if split.is_pending && self.has_split.is_some() {
-            let is_decided = |split: &SplitState| !split.is_pending || split.is_closed;
-            block_in_place(|| self.has_changed.wait_while(&mut split, |split| !is_decided(split)));
+            let is_open = |split: &mut SplitState| split.is_pending && !split.is_closed;
+            block_in_place(|| self.has_changed.wait_while(&mut split, is_open));
         }
         !split.is_pending
     }

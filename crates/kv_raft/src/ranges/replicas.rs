@@ -107,10 +107,9 @@ impl Replicas {
     /// be split has more names, and begins with the same one.
     fn take(&mut self, row: &ReplicaSpan) -> Result<Option<Result<Found, Unknown>>, OpenError> {
         let span = &row.span;
-        let begins_alike = |other: &Span| {
-            row.placement.is_some() && other.start == span.start && other.has_names() == span.has_names()
+        let is_wanted = |(_, identity): &mut Found| {
+            identity.span == *span || row.placement.is_some() && identity.span.begins_like(span)
         };
-        let is_wanted = |(_, identity): &mut Found| identity.span == *span || begins_alike(&identity.span);
         let of_span: Vec<_> = self.found.extract_if(.., is_wanted).collect();
         if !of_span.is_empty() {
             return Ok(Some(only_one(of_span)));
@@ -309,9 +308,7 @@ pub(super) fn find_or_make(directory: &Path, row: &ReplicaSpan, threads: usize) 
 /// Moves the replicas of a span out of their place.
 pub(super) fn keep_replicas_aside(data_dir: &Path, directory: &Path, span: &Span) -> Result<(), OpenError> {
     // One that was yet to be split has more names.
-    let is_its = |(_, identity): &Found| {
-        identity.span.start == span.start && identity.span.has_names() == span.has_names()
-    };
+    let is_its = |(_, identity): &Found| identity.span.begins_like(span);
     for (path, _) in Replicas::find(directory)?.found.into_iter().filter(is_its) {
         let kept = keep_aside(data_dir, &path)?;
         tracing::warn!(
