@@ -33,6 +33,14 @@ impl Cluster {
         Ok(texts.into_iter().next().map(Vec::from))
     }
 
+    /// What another node shows of itself, as [`crate::LocalNode::set_report`] makes it text; `None` if it shows
+    /// nothing.
+    pub async fn report(&self, node: &NodeName, since: u64) -> Result<Option<Vec<u8>>, Error> {
+        let peer = self.peer_index(node)?;
+        let texts = self.query_node(peer, &NodeQuery::Report { since }).names().await?;
+        Ok(texts.into_iter().next().map(Vec::from))
+    }
+
     /// The index of a peer; `None` if it is this node.
     pub(super) fn peer_index(&self, node: &NodeName) -> Result<Option<usize>, Error> {
         match self.peers.find(node.as_str()).map(|peer| peer.index()) {
