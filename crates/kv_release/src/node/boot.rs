@@ -1,7 +1,7 @@
 //! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All
 //! ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
-use super::{descriptors, runtime};
+use super::{descriptors, numbers, runtime};
 use crate::{
     config::{NodeTable, Settings},
     console::{ConfiguredNode, Node, difference},
@@ -10,6 +10,7 @@ use crate::{
     release::{Release, Service},
 };
 use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings, differences};
+use kv_metrics::MetricsRegistry;
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
@@ -30,19 +31,19 @@ pub(super) async fn boot(
     let Release { name, version, bind_clients } = release;
     let cluster = cluster(kv_cluster::Settings { joined, ..cluster_settings(settings) })?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let stop = Stop::new();
+    let (stop, registry) = (Stop::new(), MetricsRegistry::default());
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             let mut limits = settings.client_limits.clone();
             limits.max_connections = descriptors::fit_clients(&cluster, limits.max_connections)?;
-            Some(bind(address.clone(), cluster.clone(), limits, stop.clone()).await?)
+            Some(bind(address.clone(), cluster.clone(), limits, stop.clone(), registry.clone()).await?)
         }
         (None, _) | (_, None) => None,
     };
     let control = server::bind(run_dir)?;
 
     let address = clients.as_ref().map(|clients| clients.address);
-    let node = Arc::new(Node { stop, ..node(name, version, settings, cluster.clone(), address) });
+    let node = Arc::new(Node { stop, registry, ..node(name, version, settings, cluster.clone(), address) });
     let intensity = settings.supervision;
     let kv = cluster.clone();
     let mut root = root(settings)
@@ -93,6 +94,7 @@ fn root(settings: &Settings) -> Supervisor {
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
     let root = root.start();
+    numbers::register(&node, root.view());
     let view = root.view();
     // JSON of numbers and text cannot fail.
     let text = move |children| serde_json::to_vec(&view.tree(children)).unwrap_or_default();
@@ -116,6 +118,7 @@ fn node(
         file: settings.file.clone(),
         tables: settings.node.tables.iter().map(|(name, table)| (name.clone(), configured(table))).collect(),
         stop: Stop::new(),
+        registry: MetricsRegistry::default(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }
