@@ -1,6 +1,7 @@
 //! A histogram of durations: 16 buckets for each power of two, so a percentile is at most 7 % too high.
 
 use std::{
+    iter,
     sync::{
         OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -105,6 +106,23 @@ impl Histogram {
         Duration::from_nanos(found.map_or(0, largest))
     }
 
+    /// Adds the durations of another one.
+    pub fn add(&mut self, other: &Histogram) {
+        self.nanos += other.nanos;
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// The durations that were counted since an earlier moment. If all were reset, those since then.
+    pub fn since(&self, earlier: &Histogram) -> Histogram {
+        if self.count() < earlier.count() {
+            return self.clone();
+        }
+        let before = earlier.counts.iter().chain(iter::repeat(&0));
+        let counts = self.counts.iter().zip(before).map(|(now, before)| now.saturating_sub(*before));
+        Histogram { counts: counts.collect(), nanos: self.nanos.saturating_sub(earlier.nanos) }
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -176,5 +194,22 @@ mod tests {
             histogram.by_powers_of_two(),
             [(1, 98), (2, 98), (4, 99), (8, 99), (16, 99), (32, 99), (64, 99), (128, 100)]
         );
+    }
+
+    #[test]
+    fn histograms_are_added_and_compared_with_an_earlier_moment() {
+        let histogram = |nanos: &[u64]| {
+            let (atomic, mut histogram) = (AtomicHistogram::new(), Histogram::default());
+            nanos.iter().for_each(|nanos| atomic.record(*nanos, 1));
+            atomic.add_to(&mut histogram);
+            histogram
+        };
+        let (earlier, now) = (histogram(&[1_000, 9_000]), histogram(&[1_000, 9_000, 9_000, 50_000]));
+        assert_eq!(now.since(&earlier), histogram(&[9_000, 50_000]));
+        assert_eq!(now.since(&Histogram::default()), now);
+        assert_eq!(earlier.since(&now), earlier, "all were reset");
+        let mut sum = Histogram::default();
+        [&earlier, &histogram(&[9_000, 50_000])].into_iter().for_each(|part| sum.add(part));
+        assert_eq!(sum, now);
     }
 }
