@@ -7,6 +7,7 @@ mod join;
 mod keyspace;
 mod nodes;
 mod placement;
+mod readiness;
 mod subscription;
 mod transaction;
 
