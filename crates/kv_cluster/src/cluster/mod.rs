@@ -5,6 +5,7 @@ mod differences;
 mod fan_out;
 mod join;
 mod keyspace;
+mod metrics;
 mod nodes;
 mod placement;
 mod readiness;

@@ -1,6 +1,7 @@
 //! The node as its console sees it: what can be queried; `stop` and `restart` go to the task that runs it.
 
 use kv_cluster::Cluster;
+use kv_metrics::MetricsRegistry;
 use otp::Stop;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::SystemTime};
 use tokio::sync::watch;
@@ -23,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) stop: Stop,
     /// Cancelled when the node begins to drain.
     pub(crate) draining: Stop,
+    /// All numbers of the node.
+    pub(crate) registry: MetricsRegistry,
     pub(crate) started: SystemTime,
     pub(crate) commands: watch::Sender<Option<ControlCommand>>,
 }

@@ -1,7 +1,7 @@
 //! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All
 //! ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
-use super::{descriptors, runtime};
+use super::{descriptors, numbers, runtime};
 use crate::{
     config::{AdminAddress, NodeTable, Settings},
     console::{ConfiguredNode, Node, difference},
@@ -11,6 +11,7 @@ use crate::{
 };
 use kv_admin::{AdminSettings, BoundAdmin};
 use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings, differences};
+use kv_metrics::MetricsRegistry;
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
@@ -31,7 +32,7 @@ pub(super) async fn boot(
     let Release { name, version, bind_clients } = release;
     let cluster = cluster(kv_cluster::Settings { joined, ..cluster_settings(settings) })?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let (stop, draining) = (Stop::new(), Stop::new());
+    let (stop, draining, registry) = (Stop::new(), Stop::new(), MetricsRegistry::default());
     let admin = bind_admin(settings, &cluster, &draining).await?;
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
@@ -41,7 +42,7 @@ pub(super) async fn boot(
                 admin.as_ref().map_or(0, |_| descriptors::admin_connections()),
                 limits.max_connections,
             )?;
-            Some(bind(address.clone(), cluster.clone(), limits, stop.clone()).await?)
+            Some(bind(address.clone(), cluster.clone(), limits, stop.clone(), registry.clone()).await?)
         }
         (None, _) | (_, None) => None,
     };
@@ -50,7 +51,7 @@ pub(super) async fn boot(
     let address = clients.as_ref().map(|clients| clients.address);
     let node = node(name, version, settings, cluster.clone(), address);
     let admin_address = admin.as_ref().map(|admin| admin.address).map_err(Clone::clone);
-    let node = Arc::new(Node { stop, draining, admin: admin_address, ..node });
+    let node = Arc::new(Node { stop, draining, registry, admin: admin_address, ..node });
     let intensity = settings.supervision;
     let kv = cluster.clone();
     let mut root = root(settings).child({
@@ -126,6 +127,7 @@ fn root(settings: &Settings) -> Supervisor {
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
     let root = root.start();
+    numbers::register(&node, root.view());
     let view = root.view();
     // JSON of numbers and text cannot fail.
     let text = move |children| serde_json::to_vec(&view.tree(children)).unwrap_or_default();
@@ -151,6 +153,7 @@ fn node(
         tables: settings.node.tables.iter().map(|(name, table)| (name.clone(), configured(table))).collect(),
         stop: Stop::new(),
         draining: Stop::new(),
+        registry: MetricsRegistry::default(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }

@@ -1,7 +1,10 @@
 //! A histogram of durations: 16 buckets for each power of two, so a percentile is at most 7 % too high.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -13,57 +16,105 @@ const BUCKETS: usize = bucket(MAX_NANOS) + 1;
 
 /// Counts that several threads may add to.
 #[derive(Debug)]
-pub(super) struct AtomicHistogram(Box<[AtomicU64]>);
+pub struct AtomicHistogram {
+    /// Made with the first duration.
+    counts: OnceLock<Box<[AtomicU64]>>,
+    nanos: AtomicU64,
+}
 
 /// Counts at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Histogram(Vec<u64>);
+pub struct Histogram {
+    counts: Vec<u64>,
+    nanos: u64,
+}
 
 impl AtomicHistogram {
-    pub(super) fn new() -> AtomicHistogram {
-        AtomicHistogram((0..BUCKETS).map(|_| AtomicU64::new(0)).collect())
+    /// A histogram without durations.
+    pub const fn new() -> AtomicHistogram {
+        AtomicHistogram { counts: OnceLock::new(), nanos: AtomicU64::new(0) }
     }
 
     /// Adds `count` durations of `nanos` each.
     #[inline]
-    pub(super) fn record(&self, nanos: u64, count: u64) {
-        self.0[bucket(nanos)].fetch_add(count, Relaxed);
+    pub fn record(&self, nanos: u64, count: u64) {
+        self.nanos.fetch_add(nanos * count, Relaxed);
+        let counts = self.counts.get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
+        counts[bucket(nanos)].fetch_add(count, Relaxed);
     }
 
     /// Adds its counts to `sum`.
-    pub(super) fn add_to(&self, sum: &mut Histogram) {
-        sum.0.resize(BUCKETS, 0);
-        sum.0.iter_mut().zip(&self.0).for_each(|(sum, count)| *sum += count.load(Relaxed));
+    pub fn add_to(&self, sum: &mut Histogram) {
+        let Some(counts) = self.counts.get() else { return };
+        sum.nanos += self.nanos.load(Relaxed);
+        sum.counts.resize(BUCKETS, 0);
+        sum.counts.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count.load(Relaxed));
     }
 
-    pub(super) fn reset(&self) {
-        self.0.iter().for_each(|count| count.store(0, Relaxed));
+    /// Sets all counts to zero.
+    pub fn reset(&self) {
+        self.nanos.store(0, Relaxed);
+        self.counts.get().into_iter().flatten().for_each(|count| count.store(0, Relaxed));
+    }
+}
+
+impl Default for AtomicHistogram {
+    fn default() -> AtomicHistogram {
+        AtomicHistogram::new()
     }
 }
 
 impl Histogram {
+    /// The upper bounds for which [`Self::cumulative`] counts, in nanoseconds: powers of two of microseconds,
+    /// up to half a minute.
+    pub const BOUNDS: [u64; 26] = {
+        let mut bounds = [1_000; 26];
+        let mut index = 1;
+        while index < bounds.len() {
+            bounds[index] = bounds[index - 1] * 2;
+            index += 1;
+        }
+        bounds
+    };
+
+    /// How many durations do not exceed each of [`Self::BOUNDS`].
+    pub fn cumulative(&self) -> [u64; Histogram::BOUNDS.len()] {
+        let (mut counts, mut seen) = (self.counts.iter().enumerate().peekable(), 0);
+        Histogram::BOUNDS.map(|bound| {
+            while let Some((_, count)) = counts.next_if(|(index, _)| largest(*index) <= bound) {
+                seen += count;
+            }
+            seen
+        })
+    }
+
+    /// The time of all durations together.
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.nanos)
+    }
+
     /// The duration that `percent` of all do not exceed.
-    pub(crate) fn percentile(&self, percent: f64) -> Duration {
+    pub fn percentile(&self, percent: f64) -> Duration {
         let wanted = (self.count() as f64 * percent / 100.0).ceil() as u64;
         let mut seen = 0;
         let reaches = |count: &u64| {
             seen += count;
             seen >= wanted.max(1)
         };
-        let found = self.0.iter().position(reaches);
+        let found = self.counts.iter().position(reaches);
         Duration::from_nanos(found.map_or(0, largest))
     }
 
     /// How many durations were counted.
-    pub(crate) fn count(&self) -> u64 {
-        self.0.iter().sum()
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
     }
 
     /// How many durations were at most so long, for each power of two of microseconds up to that of the
     /// longest, beginning with that of the shortest.
-    pub(crate) fn by_powers_of_two(&self) -> Vec<(u64, u64)> {
+    pub fn by_powers_of_two(&self) -> Vec<(u64, u64)> {
         let (mut powers, mut micros, mut seen) = (Vec::new(), 1, 0);
-        for (index, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {
+        for (index, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             while largest(index) > micros * 1_000 {
                 if seen > 0 {
                     powers.push((micros, seen));
@@ -117,7 +168,10 @@ mod tests {
         atomic.add_to(&mut histogram);
         let micros = |percent| histogram.percentile(percent).as_micros();
         assert_eq!((micros(50.0), micros(99.0), micros(100.0)), (0, 3, 102));
-        assert_eq!(histogram.count(), 100);
+        assert_eq!((histogram.count(), histogram.sum().as_nanos()), (100, 900 * 98 + 3_000 + 100_000));
+        let cumulative = histogram.cumulative();
+        assert_eq!((cumulative[0], cumulative[1], cumulative[2], cumulative[6]), (98, 98, 99, 99));
+        assert_eq!((cumulative[7], cumulative.last()), (100, Some(&100)));
         assert_eq!(
             histogram.by_powers_of_two(),
             [(1, 98), (2, 98), (4, 99), (8, 99), (16, 99), (32, 99), (64, 99), (128, 100)]
