@@ -8,6 +8,7 @@ mod keyspace;
 mod metrics;
 mod nodes;
 mod placement;
+mod readiness;
 mod subscription;
 mod transaction;
 

@@ -15,11 +15,15 @@ pub(crate) struct Node {
     pub(crate) clients: Option<SocketAddr>,
     /// The address for other nodes, with the real port.
     pub(crate) link: Option<SocketAddr>,
+    /// The address for HTTP, with the real port, or why there is none.
+    pub(crate) admin: Result<SocketAddr, String>,
     pub(crate) file: Option<PathBuf>,
     /// What the configuration says of all nodes.
     pub(crate) tables: BTreeMap<String, ConfiguredNode>,
     /// Cancelled when a client stops the node.
     pub(crate) stop: Stop,
+    /// Cancelled when the node begins to drain.
+    pub(crate) draining: Stop,
     /// All numbers of the node.
     pub(crate) registry: MetricsRegistry,
     pub(crate) started: SystemTime,
@@ -31,6 +35,7 @@ pub(crate) struct Node {
 pub(crate) struct ConfiguredNode {
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
+    pub(crate) admin: Option<String>,
     pub(crate) data_dir: Option<PathBuf>,
 }
 

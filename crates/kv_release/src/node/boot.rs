@@ -3,12 +3,13 @@
 
 use super::{descriptors, numbers, runtime};
 use crate::{
-    config::{NodeTable, Settings},
+    config::{AdminAddress, NodeTable, Settings},
     console::{ConfiguredNode, Node, difference},
     control::{run_dir::RunDir, server},
     error::Error,
     release::{Release, Service},
 };
+use kv_admin::{AdminSettings, BoundAdmin};
 use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings, differences};
 use kv_metrics::MetricsRegistry;
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
@@ -31,11 +32,16 @@ pub(super) async fn boot(
     let Release { name, version, bind_clients } = release;
     let cluster = cluster(kv_cluster::Settings { joined, ..cluster_settings(settings) })?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let (stop, registry) = (Stop::new(), MetricsRegistry::default());
+    let (stop, draining, registry) = (Stop::new(), Stop::new(), MetricsRegistry::default());
+    let admin = bind_admin(settings, &cluster, &draining).await?;
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             let mut limits = settings.client_limits.clone();
-            limits.max_connections = descriptors::fit_clients(&cluster, limits.max_connections)?;
+            limits.max_connections = descriptors::fit_clients(
+                &cluster,
+                admin.as_ref().map_or(0, |_| descriptors::admin_connections()),
+                limits.max_connections,
+            )?;
             Some(bind(address.clone(), cluster.clone(), limits, stop.clone(), registry.clone()).await?)
         }
         (None, _) | (_, None) => None,
@@ -43,15 +49,20 @@ pub(super) async fn boot(
     let control = server::bind(run_dir)?;
 
     let address = clients.as_ref().map(|clients| clients.address);
-    let node = Arc::new(Node { stop, registry, ..node(name, version, settings, cluster.clone(), address) });
+    let node = node(name, version, settings, cluster.clone(), address);
+    let admin_address = admin.as_ref().map(|admin| admin.address).map_err(Clone::clone);
+    let node = Arc::new(Node { stop, draining, registry, admin: admin_address, ..node });
     let intensity = settings.supervision;
     let kv = cluster.clone();
-    let mut root = root(settings)
-        .child({
-            let node = node.clone();
-            ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
-        })
-        .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
+    let mut root = root(settings).child({
+        let node = node.clone();
+        ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
+    });
+    // It ends almost last, so that one can watch the rest end.
+    if let Ok(admin) = admin {
+        root = root.child(ChildSpec::supervisor("admin", move || admin.supervisor().intensity(intensity)));
+    }
+    root = root.child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
     let links = cluster.clone();
     root = root.child(ChildSpec::supervisor("kv_cluster", move || links.supervisor().intensity(intensity)));
     // Ranges end before the links, so that another node can take over what this one leads.
@@ -65,6 +76,28 @@ pub(super) async fn boot(
         root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
     }
     Ok(start(node, root))
+}
+
+/// Binds the address for HTTP, or says why the node goes on without.
+async fn bind_admin(
+    settings: &Settings,
+    cluster: &Cluster,
+    draining: &Stop,
+) -> Result<Result<BoundAdmin, String>, Error> {
+    let Some(AdminAddress { address, is_configured }) = settings.node.admin.clone() else {
+        return Ok(Err("none".to_owned()));
+    };
+    let hosts = settings.general.admin_hosts.clone();
+    let bound = kv_admin::bind(
+        AdminSettings { address, hosts, connections: descriptors::admin_connections() },
+        cluster.clone(),
+        draining.clone(),
+    );
+    match bound.await {
+        Ok(admin) => Ok(Ok(admin)),
+        Err(error) if is_configured => Err(Error::Admin(error.to_string())),
+        Err(error) => Ok(Err(format!("none: {error}; --admin chooses another"))),
+    }
 }
 
 /// Brings up a private store for `eval`: no port, no socket, no other node.
@@ -114,18 +147,25 @@ fn node(
         version,
         clients,
         link: cluster.link_address(),
+        admin: Err("none".to_owned()),
         cluster,
         file: settings.file.clone(),
         tables: settings.node.tables.iter().map(|(name, table)| (name.clone(), configured(table))).collect(),
         stop: Stop::new(),
+        draining: Stop::new(),
         registry: MetricsRegistry::default(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }
 }
 
-fn configured(NodeTable { clients, link, data_dir }: &NodeTable) -> ConfiguredNode {
-    ConfiguredNode { clients: clients.clone(), link: link.clone(), data_dir: data_dir.clone() }
+fn configured(NodeTable { clients, link, admin, data_dir }: &NodeTable) -> ConfiguredNode {
+    ConfiguredNode {
+        clients: clients.clone(),
+        link: link.clone(),
+        admin: admin.clone(),
+        data_dir: data_dir.clone(),
+    }
 }
 
 fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {

@@ -1,0 +1,16 @@
+//! What the handlers of requests share.
+
+use crate::hosts::Hosts;
+use kv_cluster::Cluster;
+use otp::Stop;
+use std::sync::Arc;
+
+/// The node that is shown. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) cluster: Cluster,
+    /// Cancelled when the node begins to drain.
+    pub(crate) draining: Stop,
+    /// The hosts that a request may name.
+    pub(crate) hosts: Arc<Hosts>,
+}

@@ -1,0 +1,17 @@
+//! Every limit of this crate, with its unit.
+
+use std::time::Duration;
+
+/// How long a request line and its headers may take to arrive, and how long a connection may wait for its
+/// next request.
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to read what it has been sent.
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long requests may go on when the port is stopped.
+pub(crate) const STOP_WAIT: Duration = Duration::from_secs(1);
+/// Bytes of a request line with its headers.
+pub(crate) const HEAD_BYTES: usize = 16 * 1024;
+/// Headers of a request.
+pub(crate) const HEADERS: usize = 64;
+/// Seconds after which a refused client may try again.
+pub(crate) const RETRY_AFTER: u32 = 5;
