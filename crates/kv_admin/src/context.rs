@@ -1,6 +1,6 @@
 //! What the handlers of requests share.
 
-use crate::hosts::Hosts;
+use crate::{hosts::Hosts, observer::Observer};
 use kv_cluster::Cluster;
 use otp::Stop;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ pub(crate) struct Context {
     pub(crate) cluster: Cluster,
     /// Cancelled when the node begins to drain.
     pub(crate) draining: Stop,
+    pub(crate) observer: Observer,
     /// The hosts that a request may name.
     pub(crate) hosts: Arc<Hosts>,
 }

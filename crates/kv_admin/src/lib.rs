@@ -11,9 +11,11 @@ mod health;
 mod hosts;
 mod limits;
 mod listener;
+mod observer;
 mod response;
 mod router;
 mod write_deadline;
 
 pub use error::Error;
 pub use listener::{AdminSettings, BoundAdmin, bind};
+pub use observer::seen::About;

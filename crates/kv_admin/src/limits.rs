@@ -7,6 +7,14 @@ use std::time::Duration;
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to read what it has been sent.
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams of events at once; further ones are refused.
+pub(crate) const STREAMS: usize = 64;
+/// Events that a stream may be behind, before it gets all that is known instead.
+pub(crate) const UPDATES: usize = 16;
+/// Passive children of each child in the tree of the page.
+pub(crate) const OBSERVED_CHILDREN: usize = 20;
+/// How long another node may take to report.
+pub(crate) const REPORT_WAIT: Duration = Duration::from_millis(900);
 /// How long requests may go on when the port is stopped.
 pub(crate) const STOP_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of a request line with its headers.

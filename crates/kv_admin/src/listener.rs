@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     hosts::Hosts,
     limits::{HEAD_BYTES, HEADER_TIMEOUT, HEADERS, RETRY_AFTER, STOP_WAIT},
+    observer::{Observer, seen::About},
     router::router,
     write_deadline::WriteDeadline,
 };
@@ -16,6 +17,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use kv_cluster::Cluster;
+use kv_metrics::MetricsRegistry;
 use otp::{AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor};
 use std::{
     io::{self, Write},
@@ -52,13 +54,20 @@ pub struct BoundAdmin {
 
 /// Binds the address. It is served once [`BoundAdmin::supervisor`] is started. `draining` is cancelled when
 /// the node begins to drain.
-pub async fn bind(settings: AdminSettings, cluster: Cluster, draining: Stop) -> Result<BoundAdmin, Error> {
+pub async fn bind(
+    settings: AdminSettings,
+    cluster: Cluster,
+    registry: MetricsRegistry,
+    about: About,
+    draining: Stop,
+) -> Result<BoundAdmin, Error> {
     let AdminSettings { address, hosts, connections } = settings;
     let error = |source| Error::Bind { address: address.clone(), source };
     let listener = TcpListener::bind(&address).await.map_err(error)?;
     let hosts = Arc::new(Hosts::new(cluster.node_name().host(), &address, &hosts));
     let address = listener.local_addr().map_err(error)?;
-    let context = Context { cluster, draining, hosts };
+    let observer = Observer::new(cluster.clone(), registry, about, draining.clone());
+    let context = Context { cluster, draining, observer, hosts };
     Ok(BoundAdmin { address, listener: Arc::new(listener), connections, context })
 }
 
@@ -74,7 +83,9 @@ impl BoundAdmin {
             errors: AcceptErrors::new("HTTP connections"),
             refusals: LogLimiter::new("HTTP connections were refused", 1),
         });
+        let observer = self.context.observer.clone();
         Supervisor::new("admin", Strategy::RestForOne)
+            .child(ChildSpec::worker("observer", move |stop| observer.clone().run(stop)))
             .child(ChildSpec::tasks(connections))
             .child(ChildSpec::worker("acceptor", move |stop| acceptor.clone().run(stop)))
     }

@@ -200,8 +200,8 @@ impl LocalNode {
         self.tree.get().map(|text| text.0(children).into())
     }
 
-    /// Sets, once, what other nodes get that ask what this node shows of itself, with its samples after a Unix
-    /// time in seconds.
+    /// Sets, once, what other nodes get that ask what this node shows of itself, with its samples after a
+    /// Unix time in seconds.
     pub fn set_report(&self, text: impl Fn(u64) -> Vec<u8> + Send + Sync + 'static) {
         drop(self.report.set(TextSource(Box::new(text))));
     }

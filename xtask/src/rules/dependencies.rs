@@ -12,7 +12,7 @@ pub(crate) const ALLOWED: &[(&str, &[&str])] = &[
     ("kv_raft", &["kv", "otp"]),
     ("kv_cluster", &["kv", "kv_metrics", "kv_raft", "otp"]),
     ("kv_server", &["kv", "kv_cluster", "kv_metrics", "otp"]),
-    ("kv_admin", &["kv_cluster", "otp"]),
+    ("kv_admin", &["kv", "kv_cluster", "kv_metrics", "otp"]),
     ("kv_release", &["kv", "kv_admin", "kv_cluster", "kv_metrics", "kv_raft", "otp"]),
     ("foo", &["kv_release", "kv_server"]),
     ("bar", &["kv_release"]),

@@ -1,11 +1,12 @@
-//! The page, from files that are part of the program.
+//! The page: its files, and the stream of what it shows.
+
+mod assets;
+mod stream;
 
 use crate::context::Context;
-use axum::{Router, response::Html, routing::get};
+use axum::{Router, routing::get};
 
-const INDEX: &str = include_str!("assets/index.html");
-
-/// The page and its files.
+/// The page, its files, and its data.
 pub(crate) fn routes() -> Router<Context> {
-    Router::new().route("/", get(async || Html(INDEX)))
+    assets::routes().route("/events", get(stream::events)).route("/samples", get(stream::samples))
 }

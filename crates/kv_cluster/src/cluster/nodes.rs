@@ -33,8 +33,7 @@ impl Cluster {
         Ok(texts.into_iter().next().map(Vec::from))
     }
 
-    /// What another node shows of itself, as [`crate::LocalNode::set_report`] makes it text; `None` if it shows
-    /// nothing.
+    /// What a node shows of itself, as text ([`crate::LocalNode::set_report`]); `None` if that is nothing.
     pub async fn report(&self, node: &NodeName, since: u64) -> Result<Option<Vec<u8>>, Error> {
         let peer = self.peer_index(node)?;
         let texts = self.query_node(peer, &NodeQuery::Report { since }).names().await?;

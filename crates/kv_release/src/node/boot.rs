@@ -9,7 +9,7 @@ use crate::{
     error::Error,
     release::{Release, Service},
 };
-use kv_admin::{AdminSettings, BoundAdmin};
+use kv_admin::{About, AdminSettings, BoundAdmin};
 use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings, differences};
 use kv_metrics::MetricsRegistry;
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
@@ -33,7 +33,8 @@ pub(super) async fn boot(
     let cluster = cluster(kv_cluster::Settings { joined, ..cluster_settings(settings) })?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
     let (stop, draining, registry) = (Stop::new(), Stop::new(), MetricsRegistry::default());
-    let admin = bind_admin(settings, &cluster, &draining).await?;
+    let about = About { release: name, version };
+    let admin = bind_admin(settings, &cluster, &registry, about, &draining).await?;
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             let mut limits = settings.client_limits.clone();
@@ -82,6 +83,8 @@ pub(super) async fn boot(
 async fn bind_admin(
     settings: &Settings,
     cluster: &Cluster,
+    registry: &MetricsRegistry,
+    about: About,
     draining: &Stop,
 ) -> Result<Result<BoundAdmin, String>, Error> {
     let Some(AdminAddress { address, is_configured }) = settings.node.admin.clone() else {
@@ -91,6 +94,8 @@ async fn bind_admin(
     let bound = kv_admin::bind(
         AdminSettings { address, hosts, connections: descriptors::admin_connections() },
         cluster.clone(),
+        registry.clone(),
+        about,
         draining.clone(),
     );
     match bound.await {
