@@ -37,6 +37,16 @@ impl HttpClient {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
+    /// The head of a response whose body does not end.
+    pub fn head(&mut self) -> Option<HttpResponse> {
+        let (mut head, mut byte) = (Vec::new(), [0]);
+        while !head.ends_with(b"\r\n\r\n") {
+            self.stream.read_exact(&mut byte).ok()?;
+            head.push(byte[0]);
+        }
+        HttpResponse::parse(&String::from_utf8_lossy(&head))
+    }
+
     /// All that comes until the node closes the connection; `None` if that is nothing.
     pub fn response(mut self) -> Option<HttpResponse> {
         let mut bytes = Vec::new();

@@ -7,6 +7,7 @@
 //! HTTP; [`golden`] and [`redis_golden`] play recorded sessions; [`Registers`] are what clients use while
 //! nodes are disturbed, and [`history`] checks what they have seen.
 
+mod browser;
 mod build;
 mod client;
 mod endless_log;
@@ -32,6 +33,7 @@ mod trio;
 mod verdicts;
 mod wait;
 
+pub use browser::Browser;
 pub use build::{binary, faulty_unit_test};
 pub use client::Client;
 pub use endless_log::EndlessLog;
