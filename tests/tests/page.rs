@@ -90,13 +90,17 @@ fn plots_draw_under_load() {
 #[test]
 fn a_node_that_is_killed_turns_red_and_heals() {
     let Some(browser) = Browser::start() else { return };
+    // Nodes without a page of their own are shown as well.
     let settings = Settings { admin: true, ..Settings::default() };
-    let mut pair = Pair::with(&settings, &settings);
+    let mut pair = Pair::with(&settings, &Settings::default());
     pair.wait_until_linked();
     open(&browser, &pair.foo);
     let bar = row(BAR);
     browser.wait_for(&format!("{bar} && !{bar}.classList.contains('down')"));
     browser.wait_for_text("all is well: 2 nodes up");
+    pair.bar.rpc("crash registry");
+    browser.wait_for(&format!("{}.classList.contains('flash')", row(&format!("{BAR}/kv/registry"))));
+    browser.wait_for_text("bar: registry was restarted");
     pair.bar.kill();
     browser.wait_for(&format!("{bar}.classList.contains('down')"));
     browser.wait_for_text("last seen");
@@ -105,6 +109,35 @@ fn a_node_that_is_killed_turns_red_and_heals() {
     browser.wait_for(&format!("!{bar}.classList.contains('down')"));
     browser.wait_for_text("all is well: 2 nodes up");
     check_calm(&browser, &pair.foo);
+}
+
+#[test]
+fn the_tree_is_folded_and_searched_with_the_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let node = Release::alone_with_admin();
+    open(&browser, &node);
+    let kv = row("foo@127.0.0.1/kv");
+    let press = |key: &str| {
+        browser.run(&format!(
+            "{kv}.focus(); {kv}.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }}))"
+        ))
+    };
+    browser.wait_for(&format!("{kv}?.ariaExpanded === 'true'"));
+    press("ArrowLeft");
+    browser.wait_for(&format!("{kv}.ariaExpanded === 'false' && !{}", row("foo@127.0.0.1/kv/registry")));
+    // What crashes below flashes where it is folded away.
+    node.rpc("crash registry");
+    browser.wait_for(&format!("{kv}.classList.contains('flash')"));
+    press("ArrowRight");
+    browser.wait_for(&row("foo@127.0.0.1/kv/registry"));
+    press("ArrowDown");
+    browser.wait_for("document.activeElement.dataset.path === 'foo@127.0.0.1/kv/registry'");
+    browser.run(
+        "const field = document.querySelector('.trees input'); field.value = 'Sweep';
+         field.dispatchEvent(new Event('input'))",
+    );
+    browser.wait_for("document.querySelectorAll('[role=treeitem]').length === 3");
+    check_calm(&browser, &node);
 }
 
 #[test]
