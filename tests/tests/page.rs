@@ -48,7 +48,7 @@ fn a_bucket_appears_and_flashes_when_it_crashes() {
     node.rpc("crash shopping");
     browser.wait_for(&format!("{supervisor}.classList.contains('flash')"));
     browser.wait_for(&format!("{supervisor}.innerText.includes('crashed')"));
-    browser.wait_for_text("a bucket crashed");
+    browser.wait_for_text("bucket \"shopping\" crashed");
     node.rpc("crash registry");
     browser.wait_for_text("registry was restarted");
     browser.wait_for(&format!("{}.innerText.includes('1/3')", row("foo@127.0.0.1/kv")));
