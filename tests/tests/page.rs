@@ -234,3 +234,34 @@ fn the_page_fits_from_a_phone_to_a_wall() {
     }
     check_calm(&browser, &pair.foo);
 }
+
+#[test]
+fn buckets_are_listed_and_one_is_shown_by_its_link() {
+    let Some(browser) = Browser::start() else { return };
+    let settings = Settings { admin: true, ..Settings::default() };
+    let pair = Pair::with(&settings, &settings);
+    pair.wait_until_linked();
+    open(&browser, &pair.foo);
+    browser.wait_for_text("No bucket yet");
+    let mut client = pair.foo.client();
+    for bucket in ["shopping", "apples"] {
+        client.ask(&format!("CREATE {bucket}"));
+        client.ask(&format!("PUT {bucket} milk \"1 litre\""));
+    }
+    // foo has one of them, bar the other.
+    for bucket in ["shopping", "apples"] {
+        browser.wait_for(&format!("document.querySelector('a[href=\"#bucket={bucket}\"]')"));
+    }
+    let mut resp = pair.foo.resp();
+    resp.ask(r#"HSET "\xff\x00" a 1"#);
+    resp.ask(&format!("HSET shopping long {}", "x".repeat(5_000)));
+    browser.open(&format!("http://{}/#bucket=shopping", pair.foo.admin()));
+    browser.wait_for_text("1 litre");
+    browser.wait_for_text("5.00 kB in all");
+    browser.wait_for("document.querySelector('a[href=\"#bucket=%ff%00\"]')");
+    browser.run("document.querySelector('a[href=\"#bucket=%ff%00\"]').click()");
+    browser.wait_for("document.querySelector('.bucket table')?.innerText.includes('a')");
+    browser.run("document.querySelector('.bucket .close').click()");
+    browser.wait_for("!document.querySelector('.bucket')");
+    check_calm(&browser, &pair.foo);
+}
