@@ -13,7 +13,7 @@ pub(crate) const STREAMS: usize = 64;
 pub(crate) const UPDATES: usize = 16;
 /// Passive children of each child in the tree of the page.
 pub(crate) const OBSERVED_CHILDREN: usize = 20;
-/// Names of buckets on one page; the last part of it may have some more.
+/// Names of buckets on one page, or, with a prefix, after which no further ones are looked for.
 pub(crate) const LISTED_BUCKETS: usize = 50;
 /// Pages of names that are looked at for those, before the next request goes on.
 pub(crate) const SCANNED_PAGES: usize = 200;

@@ -27,7 +27,11 @@ pub(super) async fn buckets(
 ) -> Response {
     let query = query.unwrap_or_default();
     let Some(cursor) = cursor(&query) else { return bad_cursor() };
-    let mut pages = cluster.buckets_from(&parameter(&query, "prefix").unwrap_or_default(), cursor);
+    let prefix = parameter(&query, "prefix").unwrap_or_default();
+    let mut pages = cluster.buckets_from(&prefix, cursor);
+    if prefix.is_empty() {
+        pages = pages.with_page_size(LISTED_BUCKETS);
+    }
     let (mut names, mut unavailable) = (Vec::new(), Vec::new());
     // Few names may begin with the prefix.
     for _ in 0..SCANNED_PAGES {
