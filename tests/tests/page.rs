@@ -48,7 +48,7 @@ fn a_bucket_appears_and_flashes_when_it_crashes() {
     node.rpc("crash shopping");
     browser.wait_for(&format!("{supervisor}.classList.contains('flash')"));
     browser.wait_for(&format!("{supervisor}.innerText.includes('crashed')"));
-    browser.wait_for_text("a bucket crashed");
+    browser.wait_for_text("bucket \"shopping\" crashed");
     node.rpc("crash registry");
     browser.wait_for_text("registry was restarted");
     browser.wait_for(&format!("{}.innerText.includes('1/3')", row("foo@127.0.0.1/kv")));
@@ -90,13 +90,17 @@ fn plots_draw_under_load() {
 #[test]
 fn a_node_that_is_killed_turns_red_and_heals() {
     let Some(browser) = Browser::start() else { return };
+    // Nodes without a page of their own are shown as well.
     let settings = Settings { admin: true, ..Settings::default() };
-    let mut pair = Pair::with(&settings, &settings);
+    let mut pair = Pair::with(&settings, &Settings::default());
     pair.wait_until_linked();
     open(&browser, &pair.foo);
     let bar = row(BAR);
     browser.wait_for(&format!("{bar} && !{bar}.classList.contains('down')"));
     browser.wait_for_text("all is well: 2 nodes up");
+    pair.bar.rpc("crash registry");
+    browser.wait_for(&format!("{}.classList.contains('flash')", row(&format!("{BAR}/kv/registry"))));
+    browser.wait_for_text("bar: registry was restarted");
     pair.bar.kill();
     browser.wait_for(&format!("{bar}.classList.contains('down')"));
     browser.wait_for_text("last seen");
@@ -105,6 +109,35 @@ fn a_node_that_is_killed_turns_red_and_heals() {
     browser.wait_for(&format!("!{bar}.classList.contains('down')"));
     browser.wait_for_text("all is well: 2 nodes up");
     check_calm(&browser, &pair.foo);
+}
+
+#[test]
+fn the_tree_is_folded_and_searched_with_the_keyboard() {
+    let Some(browser) = Browser::start() else { return };
+    let node = Release::alone_with_admin();
+    open(&browser, &node);
+    let kv = row("foo@127.0.0.1/kv");
+    let press = |key: &str| {
+        browser.run(&format!(
+            "{kv}.focus(); {kv}.dispatchEvent(new KeyboardEvent('keydown', {{ key: '{key}', bubbles: true }}))"
+        ))
+    };
+    browser.wait_for(&format!("{kv}?.ariaExpanded === 'true'"));
+    press("ArrowLeft");
+    browser.wait_for(&format!("{kv}.ariaExpanded === 'false' && !{}", row("foo@127.0.0.1/kv/registry")));
+    // What crashes below flashes where it is folded away.
+    node.rpc("crash registry");
+    browser.wait_for(&format!("{kv}.classList.contains('flash')"));
+    press("ArrowRight");
+    browser.wait_for(&row("foo@127.0.0.1/kv/registry"));
+    press("ArrowDown");
+    browser.wait_for("document.activeElement.dataset.path === 'foo@127.0.0.1/kv/registry'");
+    browser.run(
+        "const field = document.querySelector('.trees input'); field.value = 'Sweep';
+         field.dispatchEvent(new Event('input'))",
+    );
+    browser.wait_for("document.querySelectorAll('[role=treeitem]').length === 3");
+    check_calm(&browser, &node);
 }
 
 #[test]
@@ -199,5 +232,36 @@ fn the_page_fits_from_a_phone_to_a_wall() {
                 .expect("it can be written");
         }
     }
+    check_calm(&browser, &pair.foo);
+}
+
+#[test]
+fn buckets_are_listed_and_one_is_shown_by_its_link() {
+    let Some(browser) = Browser::start() else { return };
+    let settings = Settings { admin: true, ..Settings::default() };
+    let pair = Pair::with(&settings, &settings);
+    pair.wait_until_linked();
+    open(&browser, &pair.foo);
+    browser.wait_for_text("No bucket yet");
+    let mut client = pair.foo.client();
+    for bucket in ["shopping", "apples"] {
+        client.ask(&format!("CREATE {bucket}"));
+        client.ask(&format!("PUT {bucket} milk \"1 litre\""));
+    }
+    // foo has one of them, bar the other.
+    for bucket in ["shopping", "apples"] {
+        browser.wait_for(&format!("document.querySelector('a[href=\"#bucket={bucket}\"]')"));
+    }
+    let mut resp = pair.foo.resp();
+    resp.ask(r#"HSET "\xff\x00" a 1"#);
+    resp.ask(&format!("HSET shopping long {}", "x".repeat(5_000)));
+    browser.open(&format!("http://{}/#bucket=shopping", pair.foo.admin()));
+    browser.wait_for_text("1 litre");
+    browser.wait_for_text("5.00 kB in all");
+    browser.wait_for("document.querySelector('a[href=\"#bucket=%ff%00\"]')");
+    browser.run("document.querySelector('a[href=\"#bucket=%ff%00\"]').click()");
+    browser.wait_for("document.querySelector('.bucket table')?.innerText.includes('a')");
+    browser.run("document.querySelector('.bucket .close').click()");
+    browser.wait_for("!document.querySelector('.bucket')");
     check_calm(&browser, &pair.foo);
 }

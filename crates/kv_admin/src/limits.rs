@@ -13,6 +13,12 @@ pub(crate) const STREAMS: usize = 64;
 pub(crate) const UPDATES: usize = 16;
 /// Passive children of each child in the tree of the page.
 pub(crate) const OBSERVED_CHILDREN: usize = 20;
+/// Names of buckets on one page, or, with a prefix, after which no further ones are looked for.
+pub(crate) const LISTED_BUCKETS: usize = 50;
+/// Pages of names that are looked at for those, before the next request goes on.
+pub(crate) const SCANNED_PAGES: usize = 200;
+/// Bytes of a value that are shown.
+pub(crate) const VALUE_BYTES: usize = 4 * 1024;
 /// How long another node may take to report.
 pub(crate) const REPORT_WAIT: Duration = Duration::from_millis(900);
 /// How long requests may go on when the port is stopped.

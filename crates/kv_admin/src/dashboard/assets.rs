@@ -13,6 +13,7 @@ pub(super) const ASSETS: &[(&str, &[u8])] = &assets![
     "style.css"
     "theme.js"
     "app.js"
+    "buckets.js"
     "format.js"
     "happenings.js"
     "html.js"

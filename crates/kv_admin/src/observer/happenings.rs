@@ -61,11 +61,11 @@ impl Happenings {
     fn compare_rows(&mut self, at: u64, path: &str, before: &Tree, now: &Tree) {
         let crashed = now.crashed.saturating_sub(before.crashed);
         if crashed > 0 {
-            let text = match (now.name.as_str(), crashed) {
-                ("bucket_supervisor", 1) => "a bucket crashed".to_owned(),
-                ("bucket_supervisor", many) => format!("{many} buckets crashed"),
-                (name, 1) => format!("a task of {name} crashed"),
-                (name, many) => format!("{many} tasks of {name} crashed"),
+            let text = match (&now.last_crashed, crashed) {
+                (Some(bucket), 1) => format!("bucket {bucket:?} crashed"),
+                (Some(last), many) => format!("{many} buckets crashed, the last one {last:?}"),
+                (None, 1) => format!("a task of {} crashed", now.name),
+                (None, many) => format!("{many} tasks of {} crashed", now.name),
             };
             self.add(at, Kind::Crash, Some(path.to_owned()), text);
         }
@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn what_crashed_between_two_looks_is_named_with_its_place() {
         let look = |restarts, crashed| {
-            let supervisor = tree("bucket_supervisor", 0, crashed, Vec::new());
+            let last_crashed = Some("milk".to_owned());
+            let supervisor = Tree { last_crashed, ..tree("bucket_supervisor", 0, crashed, Vec::new()) };
             let registry = tree("registry", restarts, 0, Vec::new());
             tree("foo@host", 0, 0, vec![tree("kv", 0, 0, vec![registry, supervisor])])
         };
@@ -109,7 +110,12 @@ mod tests {
             found,
             [
                 (2, Kind::Restart, Some("foo@host/kv/registry"), "registry was restarted"),
-                (2, Kind::Crash, Some("foo@host/kv/bucket_supervisor"), "2 buckets crashed"),
+                (
+                    2,
+                    Kind::Crash,
+                    Some("foo@host/kv/bucket_supervisor"),
+                    "2 buckets crashed, the last one \"milk\""
+                ),
             ]
         );
         // A supervisor that was restarted has children that have never crashed.

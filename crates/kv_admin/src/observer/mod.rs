@@ -9,12 +9,12 @@ mod views;
 
 use self::{
     samples::{Row, SERIES, Samples},
-    seen::{About, Report, Seen},
+    seen::{About, Answer, Report, Seen},
 };
 use crate::limits::{OBSERVED_CHILDREN, REPORT_WAIT, STREAMS, UPDATES};
 use axum::body::Bytes;
 use kv::time::now_ms;
-use kv_cluster::{Cluster, NodeEvent};
+use kv_cluster::{Cluster, NodeEvent, NodeName};
 use kv_metrics::MetricsRegistry;
 use otp::{Stop, Tree};
 use serde_json::{Value, json};
@@ -160,14 +160,13 @@ impl Observer {
 
     async fn look(&self) {
         let cluster = &self.0.cluster;
-        let tree = cluster.tree(cluster.node_name(), OBSERVED_CHILDREN).await;
-        let tree = tree.ok().flatten().and_then(|text| serde_json::from_slice::<Tree>(&text).ok());
+        let tree = tree(cluster, cluster.node_name()).await;
         let families = self.0.registry.collect();
         let is_watched = self.0.updates.receiver_count() > 0;
-        let reports = if is_watched { self.reports().await } else { Vec::new() };
+        let answers = if is_watched { self.answers().await } else { Vec::new() };
         let mut seen = self.lock();
-        let rows = seen.take_samples(cluster.node_name().as_str(), &families, &reports);
-        let changes = seen.update(cluster, self.0.about, tree, &families, reports);
+        let rows = seen.take_samples(cluster.node_name().as_str(), &families, &answers);
+        let changes = seen.update(cluster, self.0.about, tree, &families, answers);
         drop(seen);
         if is_watched {
             let delta = event("delta", &json!({ "at": now_ms(), "parts": changes, "samples": rows }));
@@ -176,16 +175,13 @@ impl Observer {
     }
 
     /// What the other nodes show of themselves.
-    async fn reports(&self) -> Vec<(String, Report)> {
+    async fn answers(&self) -> Vec<Answer> {
         let mut pending = JoinSet::new();
         for node in self.0.cluster.nodes().into_iter().filter(|node| node.up) {
             let cluster = self.0.cluster.clone();
             let since = self.lock().samples.get(node.name.as_str()).map_or(0, Samples::last_time);
-            pending.spawn(async move {
-                let report = timeout(REPORT_WAIT, cluster.report(&node.name, since)).await.ok()?.ok()??;
-                let report: Option<Report> = serde_json::from_slice(&report).ok()?;
-                Some((node.name.to_string(), report?))
-            });
+            pending
+                .spawn(async move { timeout(REPORT_WAIT, answer(&cluster, &node.name, since)).await.ok()? });
         }
         pending.join_all().await.into_iter().flatten().collect()
     }
@@ -193,6 +189,21 @@ impl Observer {
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What another node shows of itself; one without a port for HTTP, or of an older release, has its tree.
+async fn answer(cluster: &Cluster, node: &NodeName, since: u64) -> Option<Answer> {
+    let round_trip = cluster.round_trip(node).await.ok()?;
+    let report = match cluster.report(node, since).await {
+        Ok(Some(report)) => serde_json::from_slice::<Option<Report>>(&report).ok()??,
+        Ok(None) | Err(_) => Report::of_tree(tree(cluster, node).await?),
+    };
+    Some(Answer { node: node.to_string(), round_trip, report })
+}
+
+async fn tree(cluster: &Cluster, node: &NodeName) -> Option<Tree> {
+    let text = cluster.tree(node, OBSERVED_CHILDREN).await.ok()??;
+    serde_json::from_slice(&text).ok()
 }
 
 fn event(name: &str, data: &Value) -> Bytes {

@@ -12,7 +12,7 @@ use kv_metrics::Family;
 use otp::Tree;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Ups and downs of a link that are kept.
 const LINK_CHANGES: usize = 60;
@@ -37,22 +37,45 @@ pub(super) struct Seen {
     happenings: Happenings,
     /// The happenings of the other nodes.
     reported: BTreeMap<String, Vec<Happening>>,
-    tree: Option<Tree>,
+    /// The newest tree of this node, and of those that do not observe themselves.
+    trees: BTreeMap<String, Tree>,
     starts: Starts,
     /// When the links went up and down, in milliseconds since 1970.
     links: BTreeMap<String, Vec<(u64, bool)>>,
+    /// How long the other nodes took to answer, in seconds.
+    round_trips: BTreeMap<String, f64>,
     leaders: BTreeMap<String, String>,
     pub(super) parts: Parts,
 }
 
 /// What a node shows of itself to another.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Report {
-    tree: Option<Tree>,
-    ranges: Value,
+    pub(super) tree: Option<Tree>,
+    /// `None` if it has none yet.
+    ranges: Option<Value>,
     happenings: Vec<Happening>,
     series: Vec<String>,
     samples: Vec<Row>,
+}
+
+/// What was learned of another node.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) node: String,
+    pub(super) round_trip: Duration,
+    pub(super) report: Report,
+}
+
+impl Report {
+    /// Of a node that does not observe itself: all that is known is its tree.
+    pub(super) fn of_tree(tree: Tree) -> Report {
+        Report { tree: Some(tree), ..Report::default() }
+    }
+
+    fn is_observed(&self) -> bool {
+        !self.series.is_empty()
+    }
 }
 
 impl Seen {
@@ -87,8 +110,8 @@ impl Seen {
         let samples = self.samples.get(own).map(|samples| samples.since(since).cloned().collect());
         let crashes = self.happenings.all().iter().filter(|one| one.path.is_some());
         Report {
-            tree: self.tree.clone(),
-            ranges: self.parts.get(&format!("ranges/{own}")).cloned().unwrap_or_default(),
+            tree: self.trees.get(own).cloned(),
+            ranges: self.parts.get(&format!("ranges/{own}")).cloned(),
             happenings: crashes.cloned().collect(),
             series: SERIES.map(str::to_owned).into(),
             samples: samples.unwrap_or_default(),
@@ -100,8 +123,9 @@ impl Seen {
         &mut self,
         own: &str,
         families: &[Family],
-        reports: &[(String, Report)],
+        answers: &[Answer],
     ) -> BTreeMap<String, Vec<Row>> {
+        let last_time = self.samples.get(own).map_or(0, Samples::last_time);
         let mut newest = BTreeMap::new();
         let mut keep = |node: &str, rows: Vec<Row>| {
             let samples = self.samples.entry(node.to_owned()).or_default();
@@ -112,8 +136,11 @@ impl Seen {
             );
             rows.into_iter().for_each(|row| samples.push(row));
         };
-        keep(own, vec![self.sampler.sample(now_ms() as f64 / 1e3, families)]);
-        for (node, report) in reports {
+        let now = now_ms() as f64 / 1e3;
+        if now as u64 > last_time {
+            keep(own, vec![self.sampler.sample(now, families)]);
+        }
+        for Answer { node, report, .. } in answers {
             // Another version may have other series.
             let places = SERIES.map(|name| report.series.iter().position(|theirs| theirs == name));
             let row = |(at, values): &Row| {
@@ -132,34 +159,38 @@ impl Seen {
         about: About,
         tree: Option<Tree>,
         families: &[Family],
-        reports: Vec<(String, Report)>,
+        answers: Vec<Answer>,
     ) -> Map<String, Value> {
         let now_ms = now_ms();
         let own = cluster.node_name().as_str();
         let mut parts = Parts::default();
-        // What a node has shown last stays while it is down.
-        for node in cluster.nodes() {
-            for name in [format!("tree/{}", node.name), format!("ranges/{}", node.name)] {
-                if let Some(part) = self.parts.get(&name) {
-                    parts.set(name, part.clone());
-                }
+        let others: Vec<_> = cluster.nodes().into_iter().map(|node| node.name.to_string()).collect();
+        // What a node has shown last stays while it is down, until it is none of the cluster.
+        for name in others.iter().flat_map(|node| [format!("tree/{node}"), format!("ranges/{node}")]) {
+            if let Some(part) = self.parts.get(&name) {
+                parts.set(name, part.clone());
             }
         }
+        self.samples.retain(|node, _| node == own || others.contains(node));
         if let Some(tree) = tree {
-            if let Some(before) = &self.tree {
-                self.happenings.compare(now_ms, before, &tree);
-            }
             parts.set(format!("tree/{own}"), self.starts.tree(now_ms, &tree));
-            self.tree = Some(tree);
+            self.compare_tree(now_ms, own, tree);
         }
         let ranges = views::ranges(cluster.local(), own);
         self.note_leaders(now_ms, &ranges);
         parts.set(format!("ranges/{own}"), json!(ranges));
-        for (node, report) in reports {
+        for Answer { node, round_trip, report } in answers {
+            self.round_trips.insert(node.clone(), round_trip.as_secs_f64());
+            let is_observed = report.is_observed();
             if let Some(tree) = report.tree {
                 parts.set(format!("tree/{node}"), self.starts.tree(now_ms, &tree));
+                if !is_observed {
+                    self.compare_tree(now_ms, &node, tree);
+                }
             }
-            parts.set(format!("ranges/{node}"), report.ranges);
+            if let Some(ranges) = report.ranges {
+                parts.set(format!("ranges/{node}"), ranges);
+            }
             self.reported.insert(node, report.happenings);
         }
         parts.set("me", json!({ "node": own, "release": about.release, "version": about.version }));
@@ -172,6 +203,14 @@ impl Seen {
         }
         parts.set("events", self.events(own));
         self.parts.replace(parts)
+    }
+
+    /// Notes what has crashed since the last look at a tree.
+    fn compare_tree(&mut self, now_ms: u64, node: &str, tree: Tree) {
+        if let Some(before) = self.trees.get(node) {
+            self.happenings.compare(now_ms, before, &tree);
+        }
+        self.trees.insert(node.to_owned(), tree);
     }
 
     /// Notes which ranges another node leads than before.
@@ -211,7 +250,7 @@ impl Seen {
                 "seen_ms": changed.filter(|_| !node.up && was_up),
                 "history": history,
                 "in_flight": of_node(families, "kv_link_calls_in_flight", name),
-                "round_trip": of_node(families, "kv_link_round_trip_seconds", name),
+                "round_trip": self.round_trips.get(name).filter(|_| node.up),
             })
         });
         [me].into_iter().chain(others).collect()

@@ -13,7 +13,10 @@ use crate::{
     routing::nodes::{ClusterNode, NodeChange, NodeTable, is_address},
 };
 use otp::{ChildSpec, PassiveChildren, Tree};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::broadcast, time::timeout};
 
 impl Cluster {
@@ -38,6 +41,14 @@ impl Cluster {
         let peer = self.peer_index(node)?;
         let texts = self.query_node(peer, &NodeQuery::Report { since }).names().await?;
         Ok(texts.into_iter().next().map(Vec::from))
+    }
+
+    /// How long a node takes to answer a query for which it does nothing.
+    pub async fn round_trip(&self, node: &NodeName) -> Result<Duration, Error> {
+        let (peer, began) = (self.peer_index(node)?, Instant::now());
+        let query = NodeQuery::SubscriberCounts { channels: Vec::new() };
+        self.query_node(peer, &query).counts(0).await?;
+        Ok(began.elapsed())
     }
 
     /// The index of a peer; `None` if it is this node.

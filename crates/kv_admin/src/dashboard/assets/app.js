@@ -6,6 +6,7 @@ import { Tiles, Plots } from "./plots.js";
 import { Trees } from "./tree.js";
 import { Nodes } from "./nodes.js";
 import { Routing } from "./routing.js";
+import { Buckets } from "./buckets.js";
 import { Happenings } from "./happenings.js";
 import { ago, clock, plural } from "./format.js";
 
@@ -90,6 +91,7 @@ function App() {
         <${Plots} />
         <${Nodes} />
         <${Routing} />
+        <${Buckets} />
       </div>
     </main>
   `;

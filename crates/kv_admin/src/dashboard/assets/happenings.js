@@ -15,7 +15,7 @@ export function Happenings() {
       ${events.length === 0 && html`<p class="empty">Nothing since this node has watched: no crash, no node down, no move.</p>`}
       <ol class="events" role="log" aria-label="What happened" tabindex="0">
         ${events.map((event) => html`
-          <li key=${event.id}><time>${clock(event.at)}</time><${Status} level=${LEVELS[event.kind] ?? "off"}>${event.path && nodes.length > 1 ? `${shortName(nodes, event.node)}: ` : ""}${event.text}</${Status}></li>
+          <li key=${event.id}><time>${clock(event.at)}</time><${Status} level=${LEVELS[event.kind] ?? "off"}>${event.path && nodes.length > 1 ? `${shortName(nodes, event.path.split("/")[0])}: ` : ""}${event.text}</${Status}></li>
         `)}
       </ol>
     </section>

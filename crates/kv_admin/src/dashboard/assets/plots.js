@@ -11,6 +11,8 @@ const PLOTS = [
   { title: "Latency", unit: seconds, series: { "p50": "latency_p50", "p99": "latency_p99", "p99.9": "latency_p999" } },
   { title: "Memory of buckets", unit: bytes, series: { used: "memory_used", limit: "memory_limit" } },
   { title: "Buckets", unit: count, series: { buckets: "buckets" } },
+  { title: "Processor", unit: percent, series: { busy: "cpu" } },
+  { title: "Network of clients", unit: (value) => `${bytes(value)}/s`, series: { received: "received", sent: "sent" } },
   { title: "Connections", unit: count, series: { connections: "connections" } },
   { title: "Hit rate", unit: percent, series: { "hits": "hit_rate" }, max: 1 },
   { title: "Sync to disk", unit: seconds, series: { "p99": "sync_p99" } },
