@@ -190,6 +190,77 @@ fn half_a_request_is_not_waited_for_and_a_huge_one_is_not_read() {
 }
 
 #[test]
+fn every_path_of_the_api_answers_in_json() {
+    let node = Release::alone_with_admin();
+    let mut client = node.resp();
+    client.ask("HSET shopping milk 1");
+    client.ask("SET greeting hello");
+    wait_until("the node has looked at itself", || node.get("/api/v1/nodes").status == 200);
+    let paths = node.get("/api/v1").json();
+    for endpoint in paths.as_array().expect("a list") {
+        let (path, example) = (endpoint["path"].as_str(), endpoint["example"].as_str());
+        let path = format!("{}?{}", path.expect("a text"), example.expect("a text"));
+        let response = node.get(&path);
+        assert_eq!(response.status, 200, "{path}: {response:?}");
+        assert!(!response.json().is_null(), "{path}");
+        assert_eq!(response.header("cache-control"), "no-store", "{path}");
+        let unknown = node.get(&format!("{path}&colour=red"));
+        assert_eq!((unknown.status, unknown.json()["error"].is_string()), (400, true), "{unknown:?}");
+    }
+    assert_eq!(node.get("/api/v1/status").json()["node"], "foo@127.0.0.1");
+    assert_eq!(node.get("/api/v1/nodes").json()[0]["me"], true);
+    assert_eq!(node.get("/api/v1/ranges").json()[0]["state"], "volatile");
+    assert_eq!(node.get("/api/v1/health").json()["healthy"], true);
+    assert_eq!(node.get("/api/v1/tree").json()["name"], "foo@127.0.0.1");
+    let keys = node.get("/api/v1/keys?bucket=shopping").json();
+    assert_eq!(
+        (keys["keys"][0]["key"].as_str(), keys["keys"][0]["value"].as_str()),
+        (Some("milk"), Some("1"))
+    );
+    assert_eq!(node.get("/api/v1/keys?bucket=greeting").json()["keys"][0]["value"], "hello");
+    for (path, status) in [
+        ("/api/v1/keys?bucket=nothing", 404),
+        ("/api/v1/keys", 400),
+        ("/api/v1/tree?node=bar@nowhere", 404),
+        ("/api/v1/tree?children=many", 400),
+        ("/api/v1/buckets?cursor=x", 400),
+        ("/api/v1/nothing", 404),
+    ] {
+        let response = node.get(path);
+        assert_eq!((response.status, response.json()["error"].is_string()), (status, true), "{path}");
+    }
+}
+
+#[test]
+fn buckets_are_listed_page_by_page_whatever_their_names() {
+    let node = Release::alone_with_admin();
+    let mut client = node.resp();
+    for number in 0..500 {
+        client.ask(&format!("HSET bucket{number} a 1"));
+    }
+    for name in [&b"\xff\x00"[..], b"a b+c&d=e", b".."] {
+        client.command(&[b"HSET", name, b"key", b"value"]);
+        client.reply();
+    }
+    let (mut names, mut path) = (Vec::new(), "/api/v1/buckets?limit=100".to_owned());
+    loop {
+        let page = node.get(&path).json();
+        let buckets = page["buckets"].as_array().expect("a list");
+        assert!(buckets.len() < 300, "{}", buckets.len());
+        names.extend(buckets.iter().map(|bucket| bucket["name"].to_string()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/api/v1/buckets?limit=100&cursor={next}");
+    }
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 503);
+    for name in ["%ff%00", "a+b%2Bc%26d%3De", ".."] {
+        let keys = node.get(&format!("/api/v1/keys?bucket={name}")).json();
+        assert_eq!(keys["keys"][0]["value"], "value", "{name}: {keys}");
+    }
+}
+
+#[test]
 fn numbers_are_what_prometheus_expects() {
     let node = Release::alone_with_admin();
     let mut client = node.resp();

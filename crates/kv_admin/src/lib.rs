@@ -3,6 +3,7 @@
 //!
 //! A request goes through listener -> guard -> router -> the file of its path.
 
+mod api;
 mod context;
 mod dashboard;
 mod error;

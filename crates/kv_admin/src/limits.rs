@@ -13,8 +13,19 @@ pub(crate) const STREAMS: usize = 64;
 pub(crate) const UPDATES: usize = 16;
 /// Passive children of each child in the tree of the page.
 pub(crate) const OBSERVED_CHILDREN: usize = 20;
+/// Requests of the API that are executed at once.
+pub(crate) const API_REQUESTS: usize = 4;
+/// How long one may wait for that.
+pub(crate) const API_WAIT: Duration = Duration::from_secs(2);
+/// How long the other nodes may take to say whether all is well.
+pub(crate) const HEALTH_WAIT: Duration = Duration::from_secs(5);
+/// Passive children of each child in the tree of the API, and the most of them.
+pub(crate) const TREE_CHILDREN: u64 = 20;
+pub(crate) const API_CHILDREN: u64 = 1_000;
 /// Names of buckets on one page, or, with a prefix, after which no further ones are looked for.
-pub(crate) const LISTED_BUCKETS: usize = 50;
+pub(crate) const LISTED_BUCKETS: u64 = 50;
+/// The most of them that may be asked for: three requests are made for each.
+pub(crate) const MAX_LISTED_BUCKETS: u64 = 300;
 /// Pages of names that are looked at for those, before the next request goes on.
 pub(crate) const SCANNED_PAGES: usize = 200;
 /// Bytes of a value that are shown.

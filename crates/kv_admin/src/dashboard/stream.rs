@@ -1,13 +1,10 @@
 //! The stream of server-sent events: all that is known, and then what changes, until the node drains.
 
-use crate::{context::Context, limits::RETRY_AFTER, observer::Update, response};
+use crate::{context::Context, observer::Update, response};
 use axum::{
     body::Body,
     extract::{Query, State},
-    http::{
-        StatusCode,
-        header::{CONTENT_TYPE, RETRY_AFTER as RETRY_AFTER_HEADER},
-    },
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -18,9 +15,7 @@ use tokio_stream::{StreamExt, once, wrappers::BroadcastStream};
 pub(super) async fn events(State(context): State<Context>) -> Response {
     let observer = context.observer;
     let Some((permit, updates)) = observer.watch() else {
-        let refusal =
-            response::error(StatusCode::SERVICE_UNAVAILABLE, "too many streams are open; try again");
-        return ([(RETRY_AFTER_HEADER, RETRY_AFTER)], refusal).into_response();
+        return response::busy("too many streams are open; try again");
     };
     let whole = observer.whole();
     let changes = BroadcastStream::new(updates).map_while(move |update| {

@@ -116,6 +116,16 @@ impl Observer {
         event("state", &whole)
     }
 
+    /// A part of what is known, by its name.
+    pub(crate) fn part(&self, name: &str) -> Option<Value> {
+        self.lock().parts.get(name).cloned()
+    }
+
+    /// The release of this node.
+    pub(crate) fn about(&self) -> About {
+        self.0.about
+    }
+
     /// The samples of a node as JSON, if it is known.
     pub(crate) fn samples(&self, node: &str) -> Option<Value> {
         self.lock().samples.get(node).map(|samples| json!(samples.columns()))

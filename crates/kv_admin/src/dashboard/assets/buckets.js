@@ -58,7 +58,7 @@ let typing = null;
 let opened = { name: null, pages: null };
 let copied = null;
 
-const list = () => new Pages(`buckets?prefix=${encodeURIComponent(prefix)}`, "buckets");
+const list = () => new Pages(`api/v1/buckets?prefix=${encodeURIComponent(prefix)}`, "buckets");
 
 /** A name as addresses have it. */
 const encoded = (name) => (typeof name === "string" ? encodeURIComponent(name) : name.hex.replace(/../g, "%$&"));
@@ -123,7 +123,7 @@ const COLUMNS = [
 
 function Bucket({ name }) {
   if (opened.name !== name) {
-    opened = { name, pages: new Pages(`keys?bucket=${name}`, "keys") };
+    opened = { name, pages: new Pages(`api/v1/keys?bucket=${name}`, "keys") };
   }
   const { pages } = opened;
   const columns = [

@@ -1,8 +1,9 @@
 //! The buckets of all nodes, and the keys of one, page by page.
 
+use super::parameters::{number, parameter};
 use crate::{
     context::Context,
-    limits::{LISTED_BUCKETS, SCANNED_PAGES, VALUE_BYTES},
+    limits::{LISTED_BUCKETS, MAX_LISTED_BUCKETS, SCANNED_PAGES, VALUE_BYTES},
     response,
 };
 use axum::{
@@ -13,7 +14,6 @@ use axum::{
 };
 use kv::{Args, Command, CommandError, Op, OwnedValue, Projection, Reply, Request};
 use kv_cluster::{Cluster, describe_failure};
-use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::task::yield_now;
 
@@ -26,11 +26,13 @@ pub(super) async fn buckets(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.unwrap_or_default();
-    let Some(cursor) = cursor(&query) else { return bad_cursor() };
+    let numbers = (number(&query, "cursor", 0), number(&query, "limit", LISTED_BUCKETS));
+    let (Some(cursor), Some(limit)) = numbers else { return bad_number() };
+    let limit = limit.clamp(1, MAX_LISTED_BUCKETS) as usize;
     let prefix = parameter(&query, "prefix").unwrap_or_default();
     let mut pages = cluster.buckets_from(&prefix, cursor);
     if prefix.is_empty() {
-        pages = pages.with_page_size(LISTED_BUCKETS);
+        pages = pages.with_page_size(limit);
     }
     let (mut names, mut unavailable) = (Vec::new(), Vec::new());
     // Few names may begin with the prefix.
@@ -40,7 +42,7 @@ pub(super) async fn buckets(
             Some(Ok(page)) => names.extend(page),
             Some(Err(error)) => unavailable.push(error.to_string()),
         }
-        if names.len() >= LISTED_BUCKETS {
+        if names.len() >= limit {
             break;
         }
         yield_now().await;
@@ -90,7 +92,7 @@ pub(super) async fn keys(
     let Some(bucket) = parameter(&query, "bucket") else {
         return response::error(StatusCode::BAD_REQUEST, "name a bucket: ?bucket=shopping");
     };
-    let Some(cursor) = cursor(&query) else { return bad_cursor() };
+    let Some(cursor) = number(&query, "cursor", 0) else { return bad_number() };
     let node = cluster.node_name().to_string();
     let op = Op::Entries { projection: Projection::Both, cursor };
     let read = cluster.execute(Request::new(&bucket, op), |reply| match reply {
@@ -99,15 +101,25 @@ pub(super) async fn keys(
             Ok(Some(json!({ "keys": rows, "next": (next != 0).then(|| next.to_string()) })))
         }
         Reply::Error(CommandError::WrongType) => Ok(None),
-        Reply::NoBucket => Err((StatusCode::NOT_FOUND, "there is no such bucket".to_owned())),
-        failure => Err((StatusCode::SERVICE_UNAVAILABLE, describe_failure(&node, &bucket, &failure))),
+        failure => Err(describe_failure(&node, &bucket, &failure)),
     });
     match read.await {
+        // Entries of a bucket that does not exist are none, as those of a new one.
+        Ok(Ok(Some(page))) if page["keys"] == json!([]) && !exists(&cluster, &bucket).await => {
+            response::error(StatusCode::NOT_FOUND, "there is no such bucket")
+        }
         Ok(Ok(Some(page))) => Json(page).into_response(),
         Ok(Ok(None)) => string(&cluster, &bucket).await,
-        Ok(Err((status, message))) => response::error(status, message),
+        Ok(Err(message)) => response::error(StatusCode::SERVICE_UNAVAILABLE, message),
         Err(error) => response::error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }
+}
+
+/// Whether there is a bucket of this name; if that is not known, there may be.
+async fn exists(cluster: &Cluster, bucket: &[u8]) -> bool {
+    let keys = Request::new(bucket, Op::Keys { cursor: 0 });
+    let found = cluster.execute(keys, |reply| !matches!(reply, Reply::NoBucket)).await;
+    found.unwrap_or(true)
 }
 
 /// The start of a string of a Redis client.
@@ -164,35 +176,16 @@ fn bytes_json(bytes: &[u8]) -> Value {
     }
 }
 
-/// The bytes of a parameter of a query.
-fn parameter(query: &str, name: &str) -> Option<Vec<u8>> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    Some(percent_decode_str(value).collect())
-}
-
-/// Where a page begins; `None` if that is not a number.
-fn cursor(query: &str) -> Option<u64> {
-    let Some(cursor) = parameter(query, "cursor") else { return Some(0) };
-    str::from_utf8(&cursor).ok()?.parse().ok()
-}
-
-fn bad_cursor() -> Response {
-    response::error(StatusCode::BAD_REQUEST, "cursor is what the page before ends with")
+fn bad_number() -> Response {
+    response::error(
+        StatusCode::BAD_REQUEST,
+        "limit is a number, and cursor is what the page before ends with",
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parameters_are_bytes() {
-        let query = "prefix=sh%6Fp%ff&cursor=7&empty=";
-        assert_eq!(parameter(query, "prefix").as_deref(), Some(&b"shop\xff"[..]));
-        assert_eq!(parameter(query, "empty").as_deref(), Some(&b""[..]));
-        assert_eq!(parameter(query, "fix"), None);
-        assert_eq!((cursor(query), cursor("a=1"), cursor("cursor=x")), (Some(7), Some(0), None));
-    }
 
     #[test]
     fn a_value_that_is_long_is_cut() {
