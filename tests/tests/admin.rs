@@ -1,7 +1,13 @@
 //! The HTTP port of a node: what it says, and what it refuses.
 
-use std::{net::TcpListener, sync::Arc, time::Instant};
-use tests::{HttpClient, Release, Signal, TempDir, wait_until};
+use std::{
+    io::Write,
+    net::TcpListener,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Instant,
+};
+use tests::{HttpClient, Release, Signal, TempDir, tool, wait_until};
 
 #[test]
 fn a_node_says_that_it_is_up_and_ready() {
@@ -181,4 +187,27 @@ fn half_a_request_is_not_waited_for_and_a_huge_one_is_not_read() {
     assert!(half.response().is_none_or(|response| response.status == 408));
     assert!(began.elapsed().as_secs() >= 9, "it had time to arrive");
     assert_eq!(node.get("/health").status, 200);
+}
+
+#[test]
+fn numbers_are_what_prometheus_expects() {
+    let node = Release::alone_with_admin();
+    let mut client = node.resp();
+    client.ask("SET greeting hello");
+    client.ask("HSET shopping milk 1");
+    client.ask("NOSUCHCOMMAND");
+    let response = node.get("/metrics");
+    assert_eq!(response.status, 200);
+    assert!(response.header("content-type").starts_with("text/plain; version=0.0.4"), "{response:?}");
+    let has =
+        |line: &str| assert!(response.body.lines().any(|found| found == line), "{line}: {}", response.body);
+    has("kv_buckets{database=\"0\"} 2");
+    has("# TYPE kv_buckets gauge");
+    let Some(promtool) = tool("promtool") else { return };
+    let mut check = Command::new(promtool);
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = check.spawn().expect("it starts");
+    check.stdin.take().expect("it is piped").write_all(response.body.as_bytes()).expect("it reads");
+    let output = check.wait_with_output().expect("our own child");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

@@ -2,6 +2,7 @@
 
 use crate::{hosts::Hosts, observer::Observer};
 use kv_cluster::Cluster;
+use kv_metrics::MetricsRegistry;
 use otp::Stop;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) cluster: Cluster,
+    pub(crate) registry: MetricsRegistry,
     /// Cancelled when the node begins to drain.
     pub(crate) draining: Stop,
     pub(crate) observer: Observer,

@@ -11,6 +11,7 @@ mod health;
 mod hosts;
 mod limits;
 mod listener;
+mod metrics;
 mod observer;
 mod response;
 mod router;

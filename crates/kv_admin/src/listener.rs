@@ -66,8 +66,8 @@ pub async fn bind(
     let listener = TcpListener::bind(&address).await.map_err(error)?;
     let hosts = Arc::new(Hosts::new(cluster.node_name().host(), &address, &hosts));
     let address = listener.local_addr().map_err(error)?;
-    let observer = Observer::new(cluster.clone(), registry, about, draining.clone());
-    let context = Context { cluster, draining, observer, hosts };
+    let observer = Observer::new(cluster.clone(), registry.clone(), about, draining.clone());
+    let context = Context { cluster, registry, draining, observer, hosts };
     Ok(BoundAdmin { address, listener: Arc::new(listener), connections, context })
 }
 

@@ -1,6 +1,6 @@
 //! Which path is served by whom.
 
-use crate::{context::Context, dashboard, guard, health, response};
+use crate::{context::Context, dashboard, guard, health, metrics, response};
 use axum::{
     Router,
     http::{StatusCode, Uri},
@@ -14,6 +14,7 @@ pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .merge(dashboard::routes())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(context.clone(), guard::guard))
