@@ -90,9 +90,8 @@ fn clients_and_verbs_wait_while_there_is_no_descriptor_at_all() {
 /// A reactor opens the clock of its thread when it has opened everything else.
 fn clocks_of_threads(node: &Release) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", node.pid())).expect("our own child");
-    let is_clock = |entry: &fs::DirEntry| {
-        fs::read_link(entry.path()).is_ok_and(|file| file.ends_with("schedstat"))
-    };
+    let is_clock =
+        |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|file| file.ends_with("schedstat"));
     descriptors.flatten().filter(is_clock).count()
 }
 
