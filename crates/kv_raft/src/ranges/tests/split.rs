@@ -2,10 +2,10 @@
 
 use super::{
     placement::{placement, row},
-    voters::Nodes,
+    voters::{NODES, Nodes},
     *,
 };
-use crate::{group::Split, range::leader::Leader};
+use crate::{Recoverable, SkippableEntry, group::Split, range::leader::Leader};
 use std::time::Instant;
 
 const ALL: [usize; 3] = [0, 1, 2];
@@ -342,4 +342,32 @@ async fn a_second_split_waits_until_the_first_part_has_files() {
     // It ends although it waits.
     nodes.follow(2, &rows(&[span("", Some("d"))]));
     nodes.close(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_recovered_without_a_split_that_may_not_have_been_acknowledged() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&ALL, "SET a 1; SET x 1").await;
+    let range = nodes.range(leader);
+    ALL.iter().filter(|node| **node != leader).for_each(|node| nodes.hold(*node));
+    let split = Split { at: b"g", range: 1 << 63, replicas: Vec::new() };
+    let entries = || range.status().log.entries;
+    let before = entries();
+    drop(range.propose_split(&split).expect("proposed"));
+    let began = Instant::now();
+    while entries() == before {
+        assert!(began.elapsed() < WAIT, "it is not in the log");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(range);
+    nodes.close(leader).await;
+    let data_dir = nodes.directories[leader].lock().path().to_owned();
+    let recover = || Recoverable::find(&data_dir, NODES[leader], "..").expect("found").recover(1);
+    let Err(OpenError::SplitMaybe { index, .. }) = recover() else {
+        panic!("it is recovered with the split")
+    };
+    SkippableEntry::find(&data_dir, "..", index).expect("found").skip().expect("skipped");
+    recover().expect("recovered");
+    nodes.open_with(leader, vec![row(span("", None), placement(&[leader], &[]))]);
+    assert_eq!(nodes.write_part("", "INCR a; INCR x").await, ["Number(2)", "Number(2)"]);
 }
