@@ -5,8 +5,17 @@ use super::{
     voters::{NODES, Nodes},
     *,
 };
-use crate::{Recoverable, SkippableEntry, group::Split, range::leader::Leader};
-use std::time::Instant;
+use crate::{
+    Recoverable, SkippableEntry,
+    group::Split,
+    range::leader::Leader,
+    snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, encode_store},
+};
+use kv::FrozenStore;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Instant,
+};
 
 const ALL: [usize; 3] = [0, 1, 2];
 const WAIT: Duration = Duration::from_secs(20);
@@ -370,4 +379,46 @@ async fn a_range_is_recovered_without_a_split_that_may_not_have_been_acknowledge
     recover().expect("recovered");
     nodes.open_with(leader, vec![row(span("", None), placement(&[leader], &[]))]);
     assert_eq!(nodes.write_part("", "INCR a; INCR x").await, ["Number(2)", "Number(2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_has_all_buckets_at_any_moment_of_a_split() {
+    let nodes = Nodes::start();
+    let names = [span("", Some("c")), span("c", Some("g")), span("g", Some("m")), span("m", None)];
+    nodes.write(&ALL, "SET a 1; SET d 1; SET h 1; SET x 1").await;
+    nodes.has_caught_up(0, "").await;
+    let (ranges, is_over) = (nodes.ranges(0), Arc::new(AtomicBool::new(false)));
+    let backups = spawn_blocking({
+        let is_over = is_over.clone();
+        move || {
+            let mut taken = 0;
+            while !is_over.load(Relaxed) {
+                // A range that is split refuses.
+                let Ok(mut frozen) = ranges.freeze() else { continue };
+                let header =
+                    SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms: 0, description: Vec::new() };
+                let mut encoder = SnapshotEncoder::new(&header);
+                let mut encode = |frozen: &mut FrozenStore| loop {
+                    match encode_store(frozen, &mut encoder) {
+                        Ok(Some(_)) => {}
+                        ended => break ended.is_ok(),
+                    }
+                };
+                // A copy of a range that is split ends.
+                if !frozen.iter_mut().all(&mut encode) {
+                    continue;
+                }
+                assert_eq!(encoder.counts().strings, 4);
+                taken += 1;
+            }
+            taken
+        }
+    });
+    for last in 1..names.len() {
+        let end = Span { end: None, ..names[last].clone() };
+        let spans: Vec<_> = names[..last].iter().cloned().chain([end]).collect();
+        nodes.follow_all(&ALL, &rows(&spans)).await;
+    }
+    is_over.store(true, Relaxed);
+    assert!(backups.await.expect("each has all") > 0);
 }
