@@ -3,15 +3,17 @@
 //!
 //! A [`Release`] is one running node; a [`Trio`] is three with copies of all buckets, on machines of a
 //! [`Network`] if it has one; a [`Pair`] is foo and bar, connected through [`Proxy`]s that a test can stall
-//! or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol; [`golden`] and
-//! [`redis_golden`] play recorded sessions; [`Registers`] are what clients use while nodes are disturbed, and
-//! [`history`] checks what they have seen.
+//! or cut; a [`Client`] speaks the text protocol, a [`RespClient`] the Redis protocol, an [`HttpClient`]
+//! HTTP; [`golden`] and [`redis_golden`] play recorded sessions; [`Registers`] are what clients use while
+//! nodes are disturbed, and [`history`] checks what they have seen.
 
+mod browser;
 mod build;
 mod client;
 mod endless_log;
 pub mod golden;
 pub mod history;
+mod http;
 mod network;
 mod output;
 mod pair;
@@ -31,9 +33,11 @@ mod trio;
 mod verdicts;
 mod wait;
 
+pub use browser::Browser;
 pub use build::{binary, faulty_unit_test};
 pub use client::Client;
 pub use endless_log::EndlessLog;
+pub use http::{HttpClient, HttpResponse};
 pub use network::{MACHINES, Network, Traffic};
 pub use output::{sorted_lines, text};
 pub use pair::Pair;

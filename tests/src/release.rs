@@ -1,7 +1,13 @@
 //! A release as a child process, killed with the test.
 
 use crate::{
-    build, client::Client, resp::RespClient, temp_dir::TempDir, terminal::Terminal, wait::wait_until,
+    build,
+    client::Client,
+    http::{self, HttpResponse},
+    resp::RespClient,
+    temp_dir::TempDir,
+    terminal::Terminal,
+    wait::wait_until,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -51,6 +57,20 @@ impl Release {
         let run_dir = directory.path().display().to_string();
         let flags = ["--config", &file, "--clients", "127.0.0.1:0", "--run-dir", &run_dir];
         Release::start("foo", &directory, &flags)
+    }
+
+    /// As [`Release::alone`], with a port for HTTP.
+    pub fn alone_with_admin() -> Release {
+        Release::alone_with_admin_and("")
+    }
+
+    /// As [`Release::alone_with_admin`], with these lines of a configuration file.
+    pub fn alone_with_admin_and(lines: &str) -> Release {
+        let directory = Arc::new(TempDir::new());
+        let file = directory.write("alone.toml", lines).display().to_string();
+        let run_dir = directory.path().display().to_string();
+        let ports = ["--clients", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        Release::start("foo", &directory, &[&["--config", &file, "--run-dir", &run_dir], &ports[..]].concat())
     }
 
     /// As [`Release::alone`], with a limit of open files, which it cannot raise.
@@ -442,6 +462,21 @@ impl Release {
     /// The address of the link, from the banner.
     pub fn link(&self) -> SocketAddr {
         self.address("link")
+    }
+
+    /// The address for HTTP, from the banner.
+    pub fn admin(&self) -> SocketAddr {
+        self.address("admin")
+    }
+
+    /// What the HTTP port has at a path.
+    pub fn get(&self, path: &str) -> HttpResponse {
+        self.http("GET", path)
+    }
+
+    /// As [`Release::get`], with another method.
+    pub fn http(&self, method: &str, path: &str) -> HttpResponse {
+        http::request(self.admin(), method, path)
     }
 
     fn address(&self, of: &str) -> SocketAddr {

@@ -12,6 +12,8 @@ pub struct Settings {
     pub routes: Vec<(&'static str, &'static str)>,
     /// Whether each node has a data directory.
     pub durable: bool,
+    /// Whether each node has a port for HTTP.
+    pub admin: bool,
 }
 
 impl Default for Settings {
@@ -20,6 +22,7 @@ impl Default for Settings {
             head: "cookie = \"weknoweachother\"\n".into(),
             routes: vec![("..m", FOO), ("n..", BAR)],
             durable: false,
+            admin: false,
         }
     }
 }
@@ -46,8 +49,9 @@ impl Settings {
             false => String::new(),
         };
         let (foo_data, bar_data) = (data_dir(FOO), data_dir(BAR));
-        line(format!("[nodes.{FOO:?}]\nclients = \"127.0.0.1:0\"\nlink = \"{foo}\"{foo_data}"));
-        line(format!("[nodes.{BAR:?}]\nlink = \"{bar}\"{bar_data}"));
+        let admin = if self.admin { "\nadmin = \"127.0.0.1:0\"" } else { "" };
+        line(format!("[nodes.{FOO:?}]\nclients = \"127.0.0.1:0\"\nlink = \"{foo}\"{admin}{foo_data}"));
+        line(format!("[nodes.{BAR:?}]\nlink = \"{bar}\"{admin}{bar_data}"));
         for (buckets, node) in &self.routes {
             line(format!("[[routes]]\nbuckets = {buckets:?}\nnodes = [{node:?}]"));
         }

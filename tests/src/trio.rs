@@ -92,7 +92,12 @@ impl Trio {
 
     /// Starts a node that does not run.
     pub fn open(&mut self, node: usize) {
-        let flags = ["--config", &self.files[node], "--node", TRIO[node]];
+        self.open_with(node, &[]);
+    }
+
+    /// The same, with these flags.
+    pub fn open_with(&mut self, node: usize, flags: &[&str]) {
+        let flags = [&["--config", &*self.files[node], "--node", TRIO[node]], flags].concat();
         let machine = self.network.as_ref().map(|network| network.prefix(node));
         let prefix = machine.as_ref().map_or(&[][..], |machine| machine);
         let directory = &self.directories[node];

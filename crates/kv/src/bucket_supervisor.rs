@@ -102,25 +102,26 @@ impl<'r> BucketSupervisor<'r> {
         self.crash_reports.report(component, panic_message(&*panic));
         Reply::Restarting
     }
+
+    /// Ends the bucket that crashed, if it exists, and the unregistered one in its shard.
+    pub(crate) fn end_crashed(&self, shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
+        if CRASH_LOG.admit() {
+            tracing::error!(bucket = %excerpt(name).escape_ascii(), reason, "bucket crashed");
+        }
+        self.crash_reports.note_bucket(name);
+        let was_unregistered = shard.destroy_unregistered();
+        let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
+        shard.counters.crashed += u64::from(was_unregistered || found.is_some());
+        match found {
+            Some((slot, bucket)) => shard.end(slot, bucket, name, EndReason::Crashed),
+            None => shard.announce_end(name, EndReason::Crashed),
+        }
+    }
 }
 
 /// Whoever can crash one bucket may be able to crash many.
 static CRASH_LOG: LazyLock<LogLimiter> =
     LazyLock::new(|| LogLimiter::new("more buckets crashed", CRASH_LINES));
-
-/// Ends the bucket that crashed, if it exists, and the unregistered one in its shard.
-pub(crate) fn end_crashed(shard: &mut Shard, name: &[u8], name_hash: u64, reason: &str) {
-    if CRASH_LOG.admit() {
-        tracing::error!(bucket = %excerpt(name).escape_ascii(), reason, "bucket crashed");
-    }
-    let was_unregistered = shard.destroy_unregistered();
-    let found = shard.registry.lookup(&shard.memory, Lookup::new(name_hash), name);
-    shard.counters.crashed += u64::from(was_unregistered || found.is_some());
-    match found {
-        Some((slot, bucket)) => shard.end(slot, bucket, name, EndReason::Crashed),
-        None => shard.announce_end(name, EndReason::Crashed),
-    }
-}
 
 /// A component of the store that a crash restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,19 +139,31 @@ pub(crate) struct CrashReports {
     pub(crate) is_replica: bool,
     restarting: AtomicBool,
     latest: Mutex<Option<(Component, String)>>,
+    /// The start of the name of the bucket that crashed last.
+    last_bucket: Mutex<Option<Box<[u8]>>>,
     reported: Notify,
 }
 
 impl CrashReports {
     /// No crash yet.
     pub(crate) fn new(is_replica: bool) -> CrashReports {
-        let (restarting, latest) = (AtomicBool::new(false), Mutex::default());
-        CrashReports { is_replica, restarting, latest, reported: Notify::new() }
+        let (restarting, latest, last_bucket) = (AtomicBool::new(false), Mutex::default(), Mutex::default());
+        CrashReports { is_replica, restarting, latest, last_bucket, reported: Notify::new() }
     }
 
     /// Whether the store is waiting to be restarted.
     pub(crate) fn is_restarting(&self) -> bool {
         self.restarting.load(SeqCst)
+    }
+
+    /// Notes that a bucket has crashed.
+    fn note_bucket(&self, name: &[u8]) {
+        *self.last_bucket.lock().unwrap_or_else(PoisonError::into_inner) = Some(excerpt(name).into());
+    }
+
+    /// The start of the name of the bucket that crashed last, if one has.
+    pub(crate) fn last_bucket(&self) -> Option<Box<[u8]>> {
+        self.last_bucket.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Reports a crash. From now on the store executes nothing until it is restarted.

@@ -58,6 +58,7 @@ fn passive_children(store: &Store, limit: usize) -> PassiveChildren {
     PassiveChildren {
         total: stats.buckets() as usize,
         crashed: stats.crashed,
+        last_crashed: store.crash_reports.last_bucket().map(|name| excerpt_text(&name).into_owned()),
         bytes: Some(stats.bytes),
         shown,
     }

@@ -30,6 +30,8 @@ pub(crate) const MEMBERSHIP_BYTES: usize = TABLE_BYTES + NODES_BYTES;
 pub(crate) const REMOVAL_WAIT: Duration = Duration::from_secs(1);
 /// Time between two looks at the tables of placements and nodes.
 pub(crate) const PLACEMENT_PAUSE: Duration = Duration::from_millis(500);
+/// How long a majority may take to confirm that this node leads a range, before it is not ready.
+pub(crate) const READY_WAIT: Duration = Duration::from_secs(1);
 /// Ranges of names that a warning about different routes lists.
 pub(crate) const DIFFERENCES_SHOWN: usize = 8;
 /// How long a whole handshake may take.

@@ -134,15 +134,17 @@ pub struct LocalNode {
     ranges_alone: Box<[Arc<Range>]>,
     budgets: MemoryBudgets,
     watcher_links: AtomicU64,
-    tree: OnceLock<TreeText>,
+    tree: OnceLock<TextSource<usize>>,
+    report: OnceLock<TextSource<u64>>,
 }
 
-/// Makes the node's supervision tree text, with up to a number of passive children of each child.
-struct TreeText(Box<dyn Fn(usize) -> Vec<u8> + Send + Sync>);
+/// Makes text that other nodes ask for: the supervision tree, with up to a number of passive children of each
+/// child, or a report, with the samples after a time.
+struct TextSource<T>(Box<dyn Fn(T) -> Vec<u8> + Send + Sync>);
 
-impl fmt::Debug for TreeText {
+impl<T> fmt::Debug for TextSource<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TreeText")
+        f.write_str("TextSource")
     }
 }
 
@@ -179,6 +181,7 @@ impl LocalNode {
             budgets,
             watcher_links: AtomicU64::new(0),
             tree: OnceLock::new(),
+            report: OnceLock::new(),
         }
     }
 
@@ -189,12 +192,23 @@ impl LocalNode {
 
     /// Sets, once, what other nodes get that ask for this node's supervision tree.
     pub fn set_tree(&self, text: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) {
-        drop(self.tree.set(TreeText(Box::new(text))));
+        drop(self.tree.set(TextSource(Box::new(text))));
     }
 
     /// This node's supervision tree, as the release makes it text.
     pub(crate) fn tree(&self, children: usize) -> Option<Box<[u8]>> {
         self.tree.get().map(|text| text.0(children).into())
+    }
+
+    /// Sets, once, what other nodes get that ask what this node shows of itself, with its samples after a
+    /// Unix time in seconds.
+    pub fn set_report(&self, text: impl Fn(u64) -> Vec<u8> + Send + Sync + 'static) {
+        drop(self.report.set(TextSource(Box::new(text))));
+    }
+
+    /// What this node shows of itself, if it shows something.
+    pub(crate) fn report(&self, since: u64) -> Option<Box<[u8]>> {
+        self.report.get().map(|text| text.0(since).into())
     }
 
     /// Executes the batch in order and passes each reply to `reply`, which may break off. Returns how many

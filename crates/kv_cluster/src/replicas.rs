@@ -107,6 +107,11 @@ impl Replicas {
         self.row().first_name()
     }
 
+    /// The replica of this node, if it has one.
+    pub(crate) fn here(&self) -> Option<&Range> {
+        self.row.here()
+    }
+
     /// The replica of this node, if it serves requests.
     #[inline]
     pub(crate) fn served_here(&self) -> Option<&Range> {
@@ -163,7 +168,7 @@ impl Replicas {
     }
 
     /// The error of a request when no node leads.
-    fn no_leader(&self) -> Error {
+    pub(crate) fn no_leader(&self) -> Error {
         if self.peers.is_local_removed() {
             return RangeFailure::new(RangeFailureKind::NoLeader, THIS_NODE_IS_REMOVED).into();
         }

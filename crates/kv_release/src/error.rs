@@ -49,6 +49,9 @@ pub(crate) enum Error {
     #[error("{0}; choose another address with --link or KV_LINK, or stop the process that uses this one")]
     Link(String),
 
+    #[error("{0}; choose another address with --admin or KV_ADMIN, or stop the process that uses this one")]
+    Admin(String),
+
     #[error(
         "the limit of open files is {limit}, and the node itself needs {reserved}; raise it (ulimit -n, or \
          LimitNOFILE= of a systemd unit)"
@@ -132,6 +135,7 @@ impl Error {
             | Error::OtherDataDir { .. }
             | Error::Clients(_)
             | Error::Link(_)
+            | Error::Admin(_)
             | Error::SourceUnavailable { .. } => exit_code::UNAVAILABLE,
             Error::Daemon { code, .. } => *code,
             Error::Timeout { .. }

@@ -24,6 +24,10 @@ pub(crate) const CONTROL_REPLY_BYTES: u64 = 16 << 20;
 pub(crate) const CONTROL_PIECE_BYTES: usize = 64 << 10;
 /// Connections to the control socket at once.
 pub(crate) const CONTROL_CONNECTIONS: usize = 32;
+/// HTTP connections at once, where enough files may be open.
+pub(crate) const ADMIN_CONNECTIONS: usize = 128;
+/// One of this number of descriptors at most is for them.
+pub(crate) const ADMIN_SHARE: usize = 16;
 /// How long a verb waits for the running node's reply.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(30);
 

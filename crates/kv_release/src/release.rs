@@ -5,6 +5,7 @@ use crate::{
     error::Error,
 };
 use kv_cluster::Cluster;
+use kv_metrics::MetricsRegistry;
 use otp::{Stop, Supervisor};
 use std::{
     fmt::{self, Display},
@@ -27,7 +28,8 @@ pub struct Service {
 }
 
 /// Binds the port for clients.
-pub(crate) type BindClients = Box<dyn FnOnce(String, Cluster, ClientSettings, Stop) -> BindFuture>;
+pub(crate) type BindClients =
+    Box<dyn FnOnce(String, Cluster, ClientSettings, Stop, MetricsRegistry) -> BindFuture>;
 type BindFuture = Pin<Box<dyn Future<Output = Result<Service, Error>>>>;
 
 impl Service {
@@ -47,19 +49,19 @@ impl Release {
         Release { name, version, bind_clients: None }
     }
 
-    /// Lets the release take clients: `bind` binds the configured address. What it is given last stops the
-    /// node.
+    /// Lets the release take clients: `bind` binds the configured address. It is also given what stops the
+    /// node, and the registry to which it adds its numbers.
     #[must_use]
     pub fn clients<F, E>(
         mut self,
-        bind: impl FnOnce(String, Cluster, ClientSettings, Stop) -> F + 'static,
+        bind: impl FnOnce(String, Cluster, ClientSettings, Stop, MetricsRegistry) -> F + 'static,
     ) -> Release
     where
         F: Future<Output = Result<Service, E>> + 'static,
         E: Display,
     {
-        self.bind_clients = Some(Box::new(|address, cluster, settings, stop| {
-            let service = bind(address, cluster, settings, stop);
+        self.bind_clients = Some(Box::new(|address, cluster, settings, stop, registry| {
+            let service = bind(address, cluster, settings, stop, registry);
             Box::pin(async { service.await.map_err(|error| Error::Clients(error.to_string())) })
         }));
         self

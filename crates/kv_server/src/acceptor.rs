@@ -7,10 +7,12 @@ use crate::{
     error::Error,
     limits::{KEEPALIVE_PROBES, Limits},
     metrics::Metrics,
+    numbers,
     protocol::resp::command_table,
     reactor::ReactorPool,
 };
 use kv_cluster::Cluster;
+use kv_metrics::MetricsRegistry;
 use otp::{
     AcceptErrors, ChildSpec, LogLimiter, Stop, Strategy, Supervisor, TaskSupervisor, is_out_of_descriptors,
 };
@@ -39,21 +41,28 @@ pub struct BoundServer {
 }
 
 /// Binds the address for clients. They are accepted once [`BoundServer::supervisor`] is started. INFO shows
-/// the path of the configuration file; `stop_node` is cancelled when a client stops the node.
+/// the path of the configuration file; `stop_node` is cancelled when a client stops the node. The numbers of
+/// clients are added to `registry`.
 pub async fn bind(
     address: &str,
     cluster: Cluster,
     limits: Limits,
     config_file: Option<PathBuf>,
     stop_node: Stop,
+    registry: &MetricsRegistry,
 ) -> Result<BoundServer, Error> {
     let error = |source| Error::Bind { address: address.to_owned(), source };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let address = listener.local_addr().map_err(error)?;
     let metrics = Metrics::new(command_table().len());
     let context = ServerContext::new(cluster, limits, address, metrics);
-    let context = ServerContext { config_file, stop_node, ..context };
-    Ok(BoundServer { address, listener: Arc::new(listener), context: Arc::new(context) })
+    let context = Arc::new(ServerContext { config_file, stop_node, ..context });
+    let counted = context.clone();
+    registry.register(move |families| {
+        let commands = command_table().specs().map(|spec| spec.name);
+        numbers::families(&counted, commands, families);
+    });
+    Ok(BoundServer { address, listener: Arc::new(listener), context })
 }
 
 impl BoundServer {

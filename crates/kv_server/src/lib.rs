@@ -21,8 +21,8 @@ mod error;
 mod limits;
 mod memory;
 mod metrics;
+mod numbers;
 mod pipeline;
-mod process;
 mod protocol;
 mod reactor;
 

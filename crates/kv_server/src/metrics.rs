@@ -1,32 +1,28 @@
 //! Counters of the commands that clients have sent. Each thread adds to counters of its own; whoever reads
-//! them adds them up. What is read are plain values, the same for INFO and for any other page of metrics.
+//! them adds them up.
 
-mod histogram;
 pub(crate) mod rates;
 
-pub(crate) use self::histogram::Histogram;
-use self::{histogram::AtomicHistogram, rates::Rates};
+use self::rates::Rates;
+use kv_metrics::{AtomicHistogram, Histogram, PerThread};
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
-    thread,
-    time::Duration,
 };
 
 /// Counts since the start, or since CONFIG RESETSTAT.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    threads: Box<[ThreadCounters]>,
+    threads: PerThread<ThreadCounters>,
     /// Clients that were turned away.
     pub(crate) rejected_connections: AtomicU64,
     pub(crate) rates: Rates,
 }
 
-/// What one thread counts. When there are more threads than these, some share them.
+/// What one thread counts.
 #[derive(Debug)]
 struct ThreadCounters {
     /// By the index in the table of commands.
@@ -40,19 +36,15 @@ struct ThreadCounters {
 #[derive(Debug, Default)]
 struct CommandCounters {
     calls: AtomicU64,
-    nanos: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
-    /// Made with the first call.
-    latencies: OnceLock<AtomicHistogram>,
+    latencies: AtomicHistogram,
 }
 
 /// What is known of one command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CommandStats {
     pub(crate) calls: u64,
-    /// The time of all calls together.
-    pub(crate) time: Duration,
     /// Calls that were refused before they were executed.
     pub(crate) rejected: u64,
     /// Calls that ended with an error.
@@ -72,14 +64,13 @@ pub(crate) enum Failure {
 impl Metrics {
     /// Counters for this number of commands.
     pub(crate) fn new(commands: usize) -> Metrics {
-        let threads = thread::available_parallelism().map_or(1, usize::from).next_power_of_two();
-        let counters = |_| ThreadCounters {
+        let counters = || ThreadCounters {
             commands: (0..commands).map(|_| CommandCounters::default()).collect(),
             text: AtomicU64::new(0),
             errors: Mutex::default(),
         };
         Metrics {
-            threads: (0..threads).map(counters).collect(),
+            threads: PerThread::new(counters),
             rejected_connections: AtomicU64::new(0),
             rates: Rates::default(),
         }
@@ -90,7 +81,7 @@ impl Metrics {
     #[inline]
     pub(crate) fn record(&self, calls: &[(usize, u64)], total: u64, nanos: u64) {
         let each = if total > 1 { nanos / total } else { nanos };
-        let counters = &self.own().commands;
+        let counters = &self.threads.own().commands;
         for (command, count) in calls {
             counters[*command].record(*count, each);
         }
@@ -99,13 +90,13 @@ impl Metrics {
     /// Counts requests of the text protocol.
     #[inline]
     pub(crate) fn count_text(&self, requests: u64) {
-        self.own().text.fetch_add(requests, Relaxed);
+        self.threads.own().text.fetch_add(requests, Relaxed);
     }
 
     /// Counts an error reply, and the failure of the command with this index, if there is one.
     #[cold]
     pub(crate) fn record_error(&self, command: Option<usize>, failure: Failure, message: &[u8]) {
-        let counters = self.own();
+        let counters = self.threads.own();
         if let Some(counters) = command.map(|command| &counters.commands[command]) {
             match failure {
                 Failure::Rejected => counters.rejected.fetch_add(1, Relaxed),
@@ -122,20 +113,17 @@ impl Metrics {
 
     /// What is known of each command, in the order of the table.
     pub(crate) fn commands(&self) -> Vec<CommandStats> {
-        (0..self.threads[0].commands.len()).map(|command| self.command(command)).collect()
+        (0..self.threads.own().commands.len()).map(|command| self.command(command)).collect()
     }
 
     /// What is known of the command with this index.
     pub(crate) fn command(&self, command: usize) -> CommandStats {
         let mut stats = CommandStats::default();
-        for counters in self.threads.iter().map(|counters| &counters.commands[command]) {
+        for counters in self.threads.all().iter().map(|counters| &counters.commands[command]) {
             stats.calls += counters.calls.load(Relaxed);
-            stats.time += Duration::from_nanos(counters.nanos.load(Relaxed));
             stats.rejected += counters.rejected.load(Relaxed);
             stats.failed += counters.failed.load(Relaxed);
-            if let Some(latencies) = counters.latencies.get() {
-                latencies.add_to(&mut stats.latencies);
-            }
+            counters.latencies.add_to(&mut stats.latencies);
         }
         stats
     }
@@ -146,13 +134,18 @@ impl Metrics {
             let commands = counters.commands.iter().map(|counters| counters.calls.load(Relaxed));
             commands.sum::<u64>() + counters.text.load(Relaxed)
         };
-        self.threads.iter().map(calls).sum()
+        self.threads.all().iter().map(calls).sum()
+    }
+
+    /// Requests of the text protocol that were executed.
+    pub(crate) fn text_requests(&self) -> u64 {
+        self.threads.all().iter().map(|counters| counters.text.load(Relaxed)).sum()
     }
 
     /// Error replies, by their first word.
     pub(crate) fn errors(&self) -> BTreeMap<Box<[u8]>, u64> {
         let mut sum = BTreeMap::new();
-        for counters in &self.threads {
+        for counters in self.threads.all() {
             for (code, count) in &*counters.lock_errors() {
                 *sum.entry(code.clone()).or_default() += count;
             }
@@ -162,22 +155,16 @@ impl Metrics {
 
     /// Sets all counters to zero.
     pub(crate) fn reset(&self) {
-        for counters in &self.threads {
-            for CommandCounters { calls, nanos, rejected, failed, latencies } in &counters.commands {
-                [calls, nanos, rejected, failed].into_iter().for_each(|counter| counter.store(0, Relaxed));
-                latencies.get().inspect(|latencies| latencies.reset());
+        for counters in self.threads.all() {
+            for CommandCounters { calls, rejected, failed, latencies } in &counters.commands {
+                [calls, rejected, failed].into_iter().for_each(|counter| counter.store(0, Relaxed));
+                latencies.reset();
             }
             counters.text.store(0, Relaxed);
             counters.lock_errors().clear();
         }
         self.rejected_connections.store(0, Relaxed);
         self.rates.reset();
-    }
-
-    /// The counters of this thread.
-    #[inline]
-    fn own(&self) -> &ThreadCounters {
-        &self.threads[thread_number() & (self.threads.len() - 1)]
     }
 }
 
@@ -186,8 +173,7 @@ impl CommandCounters {
     #[inline]
     fn record(&self, calls: u64, nanos: u64) {
         self.calls.fetch_add(calls, Relaxed);
-        self.nanos.fetch_add(nanos * calls, Relaxed);
-        self.latencies.get_or_init(AtomicHistogram::new).record(nanos, calls);
+        self.latencies.record(nanos, calls);
     }
 }
 
@@ -197,23 +183,10 @@ impl ThreadCounters {
     }
 }
 
-/// The number of this thread among those that have counted something.
-#[inline]
-fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local!(static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) });
-    match NUMBER.get() {
-        usize::MAX => {
-            NUMBER.set(NEXT.fetch_add(1, Relaxed));
-            NUMBER.get()
-        }
-        number => number,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{thread, time::Duration};
 
     #[test]
     fn a_batch_shares_its_time_and_threads_are_added_up() {
@@ -224,15 +197,15 @@ mod tests {
             }
         });
         let [first, second] = &metrics.commands()[..] else { panic!("two commands") };
-        assert_eq!((first.calls, first.time), (24, Duration::from_micros(48)));
-        assert_eq!((second.calls, second.time), (8, Duration::from_micros(16)));
+        assert_eq!((first.calls, first.latencies.sum()), (24, Duration::from_micros(48)));
+        assert_eq!((second.calls, second.latencies.sum()), (8, Duration::from_micros(16)));
         assert_eq!((first.latencies.count(), first.latencies.percentile(50.0).as_micros()), (24, 2));
         metrics.count_text(5);
         assert_eq!(metrics.total_calls(), 37);
         metrics.reset();
         let first = metrics.command(0);
-        assert_eq!((metrics.total_calls(), first.calls, first.time), (0, 0, Duration::ZERO));
-        assert_eq!(first.latencies.count(), 0);
+        assert_eq!((metrics.total_calls(), first.calls, first.latencies.count()), (0, 0, 0));
+        assert_eq!(first.latencies.sum(), Duration::ZERO);
     }
 
     #[test]

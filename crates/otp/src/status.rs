@@ -88,6 +88,7 @@ impl Status {
             let passive = list(limit);
             tree.total += passive.total;
             (tree.crashed, tree.bytes) = (passive.crashed, passive.bytes);
+            tree.last_crashed = passive.last_crashed;
             tree.children.extend(passive.shown.into_iter().take(limit));
         }
         tree

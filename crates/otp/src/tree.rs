@@ -32,6 +32,9 @@ pub struct Tree {
     pub bytes: Option<u64>,
     /// How many tasks or passive children have crashed; these are never restarted.
     pub crashed: u64,
+    /// The name of the passive child that crashed last, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_crashed: Option<String>,
     /// How many children it has, shown or not.
     pub total: usize,
     /// The children that are shown.
@@ -82,6 +85,8 @@ pub struct PassiveChildren {
     pub total: usize,
     /// How many have crashed so far.
     pub crashed: u64,
+    /// The name of the one that crashed last, if that is known.
+    pub last_crashed: Option<String>,
     /// The memory that they take, if that is known.
     pub bytes: Option<u64>,
     /// The first of them.
@@ -101,6 +106,7 @@ impl Tree {
             recent_restarts: None,
             bytes: None,
             crashed: 0,
+            last_crashed: None,
             total: 0,
             children: Vec::new(),
         }

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Every package of the workspace with the ones that it may depend on.
 pub(crate) const ALLOWED: &[(&str, &[&str])] = &[
+    ("kv_metrics", &[]),
     ("otp", &[]),
     ("kv", &["otp"]),
     ("kv_raft", &["kv", "otp"]),
-    ("kv_cluster", &["kv", "kv_raft", "otp"]),
-    ("kv_server", &["kv", "kv_cluster", "otp"]),
-    ("kv_release", &["kv", "kv_cluster", "kv_raft", "otp"]),
+    ("kv_cluster", &["kv", "kv_metrics", "kv_raft", "otp"]),
+    ("kv_server", &["kv", "kv_cluster", "kv_metrics", "otp"]),
+    ("kv_admin", &["kv", "kv_cluster", "kv_metrics", "otp"]),
+    ("kv_release", &["kv", "kv_admin", "kv_cluster", "kv_metrics", "kv_raft", "otp"]),
     ("foo", &["kv_release", "kv_server"]),
     ("bar", &["kv_release"]),
     ("kv_bench", &[]),

@@ -5,17 +5,19 @@ mod layout;
 mod lints;
 mod modules;
 mod names;
+mod vendored;
 mod words;
 
 use crate::sources::{self, Source, Violation};
 use cargo_metadata::MetadataCommand;
 use dependencies::Packages;
-use std::error::Error;
+use std::{error::Error, path::PathBuf};
 
 /// What the rules look at.
 pub(crate) struct Workspace {
     packages: Packages,
     sources: Vec<Source>,
+    root: PathBuf,
 }
 
 type Rule = fn(&Workspace) -> Vec<Violation>;
@@ -36,6 +38,7 @@ const RULES: &[(&str, Rule)] = &[
     ("function-lines", |workspace| each(workspace, lints::function_lines)),
     ("clippy-file", |workspace| each(workspace, lints::one_clippy_file)),
     ("leftovers", |workspace| each(workspace, lints::leftovers)),
+    ("vendored", |workspace| vendored::check(&workspace.sources, &workspace.root)),
     ("reasons", |workspace| each(workspace, lints::reasons)),
 ];
 
@@ -53,6 +56,7 @@ pub(crate) fn check(only: Option<&str>) -> Result<Vec<Violation>, Box<dyn Error>
     let workspace = Workspace {
         packages: dependencies::own_packages(&metadata),
         sources: sources::read(metadata.workspace_root.as_std_path())?,
+        root: metadata.workspace_root.into(),
     };
     let selected = RULES.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let mut violations: Vec<_> = selected.flat_map(|(_, rule)| rule(&workspace)).collect();

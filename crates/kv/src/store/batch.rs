@@ -4,7 +4,7 @@
 use super::Store;
 use crate::{
     bucket::Kind,
-    bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
+    bucket_supervisor::{BucketSupervisor, Component, PanicScope},
     commands::{
         hash_scan,
         spec::{Command, Run},
@@ -169,7 +169,7 @@ impl Store {
         let flow = executed.unwrap_or_else(|panic| {
             let reply = supervisor.recover(panic, |reason| {
                 let name = batch[*done].bucket;
-                end_crashed(shard, name, self.hasher.hash_one(name), reason);
+                supervisor.end_crashed(shard, name, self.hasher.hash_one(name), reason);
             });
             *done += 1;
             on_reply(reply)
@@ -216,7 +216,12 @@ impl Store {
             Err(panic) => supervisor.recover(panic, |reason| {
                 for FullName { database, name } in request.full_names() {
                     let hash = self.hasher.hash_one(name);
-                    end_crashed(shards.shard(self.shard_index(database, hash)), name, hash, reason);
+                    supervisor.end_crashed(
+                        shards.shard(self.shard_index(database, hash)),
+                        name,
+                        hash,
+                        reason,
+                    );
                 }
             }),
         };

@@ -4,7 +4,7 @@
 use super::Store;
 use crate::{
     bucket::Bucket,
-    bucket_supervisor::{BucketSupervisor, Component, PanicScope, end_crashed},
+    bucket_supervisor::{BucketSupervisor, Component, PanicScope},
     limits::{EXPIRY_BACKLOG, EXPIRY_ENDS, EXPIRY_LINES, EXPIRY_PAUSE},
     shard::{ExpiryCursor, Shard, registry::Lookup},
     time::{Clock, now_ms},
@@ -66,7 +66,7 @@ impl Store {
         let swept = swept.unwrap_or_else(|panic| {
             supervisor.recover(panic, |reason| {
                 let hash = shard.memory.hash(&name);
-                end_crashed(&mut shard, &name, hash, reason);
+                supervisor.end_crashed(&mut shard, &name, hash, reason);
             });
             Swept::default()
         });

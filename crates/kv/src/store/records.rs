@@ -4,7 +4,7 @@ use super::Store;
 use crate::{
     args::{Args, parse_integer},
     bucket::{Kind, Origin, WrongType},
-    bucket_supervisor::{BucketSupervisor, end_crashed},
+    bucket_supervisor::BucketSupervisor,
     database::FullName,
     error::CommandError,
     limits::VALUE_BYTES,
@@ -67,7 +67,7 @@ impl Store {
             page(bucket.into_view(), cursor).ok().flatten()
         });
         let page = page.unwrap_or_else(|panic| {
-            supervisor.recover(panic, |reason| end_crashed(&mut shard, full.name, hash, reason));
+            supervisor.recover(panic, |reason| supervisor.end_crashed(&mut shard, full.name, hash, reason));
             None
         });
         // Another page usually follows at once. Threads that wait for the lock go first.

@@ -7,7 +7,7 @@ use super::{
     prepare::{TransactionPreparation, with_prepared},
 };
 use crate::{
-    bucket_supervisor::{BucketSupervisor, end_crashed},
+    bucket_supervisor::BucketSupervisor,
     database::FullName,
     error::CommandError,
     memory::budget::Budget,
@@ -142,7 +142,7 @@ impl Store {
                 Ok(added) => added?,
                 // The request itself will find that the bucket is gone.
                 Err(panic) => drop(supervisor.recover(panic, |reason| {
-                    end_crashed(shard, request.bucket, hash, reason);
+                    supervisor.end_crashed(shard, request.bucket, hash, reason);
                 })),
             }
         }

@@ -148,7 +148,13 @@ impl Cluster {
         let parts = self.part_stride();
         let listed_parts = (position % parts) as usize;
         let pattern = (!prefix.is_empty()).then(|| glob::with_prefix(prefix));
-        BucketPages { cluster: self.clone(), pattern, listed_parts, cursor: position / parts }
+        BucketPages {
+            cluster: self.clone(),
+            pattern,
+            page_size: ScanFilter::default().count,
+            listed_parts,
+            cursor: position / parts,
+        }
     }
 
     /// The name of a random bucket of a database. Parts are weighted by their number of buckets.
@@ -235,17 +241,26 @@ impl Cluster {
 pub struct BucketPages {
     cluster: Cluster,
     pattern: Option<Vec<u8>>,
+    /// Names that are looked at for a page.
+    page_size: usize,
     /// The number of parts whose names have all been listed.
     listed_parts: usize,
     cursor: u64,
 }
 
 impl BucketPages {
+    /// Pages for each of which this number of names is looked at.
+    #[must_use]
+    pub fn with_page_size(self, page_size: usize) -> BucketPages {
+        BucketPages { page_size, ..self }
+    }
+
     /// The next page of names, in no particular order; `None` after the last. An error names a node or range
     /// that could not be queried; the listing continues with the next one.
     pub async fn next(&mut self) -> Option<Result<Vec<Box<[u8]>>, Error>> {
         let part = *self.cluster.listed_parts().get(self.listed_parts)?;
-        let filter = ScanFilter { pattern: self.pattern.as_deref(), ..ScanFilter::default() };
+        let pattern = self.pattern.as_deref();
+        let filter = ScanFilter { pattern, count: self.page_size, ..ScanFilter::default() };
         let page = self.cluster.scan_part(part, self.cursor, filter).await;
         self.cursor = page.as_ref().map_or(0, |page| page.next);
         if self.cursor == 0 {

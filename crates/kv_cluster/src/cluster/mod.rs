@@ -5,8 +5,10 @@ mod differences;
 mod fan_out;
 mod join;
 mod keyspace;
+mod metrics;
 mod nodes;
 mod placement;
+mod readiness;
 mod subscription;
 mod transaction;
 

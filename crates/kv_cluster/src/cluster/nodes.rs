@@ -13,7 +13,10 @@ use crate::{
     routing::nodes::{ClusterNode, NodeChange, NodeTable, is_address},
 };
 use otp::{ChildSpec, PassiveChildren, Tree};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{sync::broadcast, time::timeout};
 
 impl Cluster {
@@ -31,6 +34,21 @@ impl Cluster {
         let query = NodeQuery::Tree { children: children as u64 };
         let texts = self.query_node(peer, &query).names().await?;
         Ok(texts.into_iter().next().map(Vec::from))
+    }
+
+    /// What a node shows of itself, as text ([`crate::LocalNode::set_report`]); `None` if that is nothing.
+    pub async fn report(&self, node: &NodeName, since: u64) -> Result<Option<Vec<u8>>, Error> {
+        let peer = self.peer_index(node)?;
+        let texts = self.query_node(peer, &NodeQuery::Report { since }).names().await?;
+        Ok(texts.into_iter().next().map(Vec::from))
+    }
+
+    /// How long a node takes to answer a query for which it does nothing.
+    pub async fn round_trip(&self, node: &NodeName) -> Result<Duration, Error> {
+        let (peer, began) = (self.peer_index(node)?, Instant::now());
+        let query = NodeQuery::SubscriberCounts { channels: Vec::new() };
+        self.query_node(peer, &query).counts(0).await?;
+        Ok(began.elapsed())
     }
 
     /// The index of a peer; `None` if it is this node.

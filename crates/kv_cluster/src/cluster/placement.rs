@@ -116,7 +116,7 @@ impl Cluster {
     }
 
     /// The replicas of each row, those of the meta group first.
-    fn all_replicas(&self) -> impl Iterator<Item = &Replicas> {
+    pub(super) fn all_replicas(&self) -> impl Iterator<Item = &Replicas> {
         self.meta.iter().map(|meta| &**meta).chain(self.replicas.iter())
     }
 

@@ -23,7 +23,7 @@ use crate::{
     link::{
         codec::{Message, TransactionResult},
         node_query::{NodeQuery, NodeReply},
-        pending::{PendingCalls, RemoteSubscriber, ReplyReceiver, ReplySender, Waiter},
+        pending::{LinkLoad, PendingCalls, RemoteSubscriber, ReplyReceiver, ReplySender, Waiter},
         replies::CallReplies,
         send_queue::{MessageWriter, SendQueue},
     },
@@ -74,6 +74,11 @@ impl Link {
             send_ready: Notify::new(),
             capacity: Notify::new(),
         }
+    }
+
+    /// How much is in flight.
+    pub(crate) fn load(&self) -> LinkLoad {
+        self.lock().calls.load()
     }
 
     /// Sends as many of the first requests as fit in one call. Returns their number, and the receiver of

@@ -97,6 +97,8 @@ pub(crate) enum NodeQuery<'a> {
     /// Notifies a node of those that the cluster has. If it is none of them any more, nobody links with it to
     /// say so later.
     LearnNodes { table: NodeTable },
+    /// What the node shows of itself, as text, with its samples after this Unix time in seconds.
+    Report { since: u64 },
 }
 
 impl NodeQuery<'_> {
@@ -114,9 +116,10 @@ impl NodeQuery<'_> {
     /// The first version of the link protocol that has it.
     pub(crate) fn version(&self) -> u8 {
         match self {
-            NodeQuery::Nodes { .. } | NodeQuery::ChangeNodes { .. } | NodeQuery::LearnNodes { .. } => {
-                NODES_VERSION
-            }
+            NodeQuery::Nodes { .. }
+            | NodeQuery::ChangeNodes { .. }
+            | NodeQuery::LearnNodes { .. }
+            | NodeQuery::Report { .. } => NODES_VERSION,
             _ => OLDEST_LINK_VERSION,
         }
     }
@@ -184,7 +187,7 @@ impl NodeReply {
         NodeReply::Names { names: name.into_iter().collect(), cursor_or_count: bucket_count }
     }
 
-    /// The reply to [`NodeQuery::Tree`], of one item or none.
+    /// The reply to [`NodeQuery::Tree`] or [`NodeQuery::Report`], of one item or none.
     pub(crate) fn names(names: Vec<Box<[u8]>>) -> NodeReply {
         NodeReply::Names { names, cursor_or_count: 0 }
     }
@@ -217,7 +220,7 @@ impl NodeReply {
         if let NodeReply::Topics { names, next } = self { Some(TopicPage { names, next }) } else { None }
     }
 
-    /// Reads the reply to [`NodeQuery::Tree`], or to [`NodeQuery::MissingReplicas`].
+    /// Reads the reply to [`NodeQuery::Tree`], [`NodeQuery::Report`] or [`NodeQuery::MissingReplicas`].
     pub(crate) fn into_names(self) -> Option<Vec<Box<[u8]>>> {
         if let NodeReply::Names { names, .. } = self { Some(names) } else { None }
     }

@@ -94,6 +94,13 @@ pub(crate) struct PendingCalls {
     large_bytes: usize,
 }
 
+/// How much is in flight on a link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LinkLoad {
+    pub(crate) calls: usize,
+    pub(crate) bytes: usize,
+}
+
 #[derive(Debug)]
 struct Call {
     waiter: Waiter,
@@ -124,6 +131,11 @@ impl PendingCalls {
     /// Whether few bytes of calls that are no larger than a frame are in flight.
     pub(crate) fn has_ample_room(&self) -> bool {
         self.bytes < AMPLE_CALL_BYTES
+    }
+
+    /// How many calls are in flight, and their bytes.
+    pub(crate) fn load(&self) -> LinkLoad {
+        LinkLoad { calls: self.slots.len() - self.free.len(), bytes: self.bytes + self.large_bytes }
     }
 
     /// Adds a call of `bytes` bytes under [`PendingCalls::next_id`].

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, LinkClosed},
     events::{NodeEvent, NodeStatus},
     limits::{CONNECT_WAIT, LINK_VERSION},
-    link::Link,
+    link::{Link, pending::LinkLoad},
     node_name::NodeName,
     peer::handshake::{AnnouncedRoutes, HandshakeError},
 };
@@ -67,6 +67,8 @@ struct State {
     link: Option<Arc<Link>>,
     /// The version of the link protocol on that link.
     version: u8,
+    /// How often there was a new link.
+    ups: u64,
     /// Why there is no link.
     down_reason: Arc<str>,
     /// The number of dials so far.
@@ -95,6 +97,7 @@ impl Peer {
                 address,
                 link: None,
                 version: LINK_VERSION,
+                ups: 0,
                 down_reason,
                 dials: 0,
                 failed_dial: 0,
@@ -114,6 +117,16 @@ impl Peer {
     /// Whether there is a link to it now.
     pub fn is_up(&self) -> bool {
         self.state.borrow().link.is_some()
+    }
+
+    /// How often its link has been set up.
+    pub(crate) fn ups(&self) -> u64 {
+        self.state.borrow().ups
+    }
+
+    /// How much is in flight on its link.
+    pub(crate) fn link_load(&self) -> LinkLoad {
+        self.state.borrow().link.as_ref().map_or_else(LinkLoad::default, |link| link.load())
     }
 
     /// Its status now.
@@ -236,7 +249,10 @@ impl Peer {
 
     /// Marks the peer as up until the guard is dropped.
     pub(crate) fn mark_up(&self, link: Arc<Link>, version: u8) -> LinkUpGuard<'_> {
-        self.state.send_modify(|state| (state.link, state.version) = (Some(link.clone()), version));
+        self.state.send_modify(|state| {
+            (state.link, state.version) = (Some(link.clone()), version);
+            state.ups += 1;
+        });
         info!(node = %self.name, link_version = version, "node up");
         // Fails if there is no receiver, which is fine.
         drop(self.events.send(NodeEvent::Up(self.name.clone())));

@@ -73,5 +73,6 @@ fn try_reply(local: &LocalNode, query: &NodeQuery<'_>) -> Result<NodeReply, Rang
             let children = usize::try_from(*children).unwrap_or(usize::MAX).min(TREE_CHILDREN);
             NodeReply::names(local.tree(children).into_iter().collect())
         }
+        NodeQuery::Report { since } => NodeReply::names(local.report(*since).into_iter().collect()),
     })
 }

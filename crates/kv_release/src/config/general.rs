@@ -23,6 +23,13 @@ pub(super) const SECTION: &Section = &Section {
             .default("false")
             .variable("KV_ALLOW_PUBLIC_CLIENTS")
             .help("Whether other machines may reach `clients`, although there is no client authentication."),
+        Key::boolean("allow_public_admin")
+            .default("false")
+            .variable("KV_ALLOW_PUBLIC_ADMIN")
+            .help("Whether other machines may reach `admin`, which shows all names and values to everyone."),
+        Key::string_list("admin_hosts")
+            .example("foo.example.com")
+            .help("Host names in URLs of `admin`, besides localhost, those of node and address, and any IP address."),
     ],
 };
 
@@ -32,6 +39,9 @@ pub(crate) struct GeneralSettings {
     pub(crate) run_dir: PathBuf,
     pub(crate) shutdown: Duration,
     pub(super) allow_public_clients: bool,
+    pub(super) allow_public_admin: bool,
+    /// Names of hosts in URLs of the HTTP port.
+    pub(crate) admin_hosts: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -39,6 +49,9 @@ struct GeneralTable {
     run_dir: Option<PathBuf>,
     shutdown_seconds: u64,
     allow_public_clients: bool,
+    allow_public_admin: bool,
+    #[serde(default)]
+    admin_hosts: Vec<String>,
 }
 
 impl GeneralSettings {
@@ -49,6 +62,8 @@ impl GeneralSettings {
             run_dir: table.run_dir.unwrap_or_else(|| environment.run_dir.clone()),
             shutdown: Duration::from_secs(table.shutdown_seconds),
             allow_public_clients: table.allow_public_clients,
+            allow_public_admin: table.allow_public_admin,
+            admin_hosts: table.admin_hosts,
         }
     }
 }

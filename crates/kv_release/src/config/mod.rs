@@ -21,7 +21,7 @@ mod tests;
 pub use client_limits::ClientSettings;
 pub(crate) use layers::flags::Flags;
 pub(crate) use location::Location;
-pub(crate) use nodes::{NodeTable, ReleaseProfile};
+pub(crate) use nodes::{AdminAddress, NodeTable, ReleaseProfile};
 
 use crate::{error::Error, output::counted};
 use cookie::Secret;

@@ -28,6 +28,11 @@ pub(super) const SECTION: &Section = &Section {
             .variable("KV_LINK")
             .flag("link", "HOST:PORT")
             .help("Address for links from other nodes; required if there are several nodes."),
+        Key::string("admin")
+            .example(DEFAULT_ADMIN)
+            .variable("KV_ADMIN")
+            .flag("admin", "HOST:PORT")
+            .help("Address for HTTP: page, API, health, metrics. Without a file 127.0.0.1:4060; else, by default, none."),
         Key::string("data_dir")
             .example("data/foo")
             .variable("KV_DATA_DIR")
@@ -42,6 +47,9 @@ const FIRST_LINK_PORT: u16 = 4051;
 /// The address for clients of a node without a file.
 const DEFAULT_CLIENTS: &str = "127.0.0.1:4040";
 
+/// The address for HTTP of a node without a file.
+const DEFAULT_ADMIN: &str = "127.0.0.1:4060";
+
 /// The properties of a release that the configuration is checked against.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ReleaseProfile {
@@ -55,6 +63,7 @@ pub(crate) struct NodeSettings {
     pub(crate) name: NodeName,
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
+    pub(crate) admin: Option<AdminAddress>,
     pub(crate) peers: Vec<(NodeName, String)>,
     /// Where durable buckets are kept; `None`: they are volatile.
     pub(crate) data_dir: Option<PathBuf>,
@@ -62,11 +71,20 @@ pub(crate) struct NodeSettings {
     pub(crate) tables: BTreeMap<String, NodeTable>,
 }
 
+/// The address for HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AdminAddress {
+    pub(crate) address: String,
+    /// Whether the configuration has it; else the node starts without, if it is taken.
+    pub(crate) is_configured: bool,
+}
+
 /// What the configuration says of one node.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(crate) struct NodeTable {
     pub(crate) clients: Option<String>,
     pub(crate) link: Option<String>,
+    pub(crate) admin: Option<String>,
     pub(crate) data_dir: Option<PathBuf>,
 }
 
@@ -140,8 +158,10 @@ impl NodeSettings {
         general: &GeneralSettings,
     ) -> NodeSettings {
         let tables: BTreeMap<String, NodeTable> = merged.read(Table::Nodes);
-        let NodeTable { clients, link, data_dir } = tables.get(name.as_str()).cloned().unwrap_or_default();
+        let NodeTable { clients, link, admin, data_dir } =
+            tables.get(name.as_str()).cloned().unwrap_or_default();
         let clients = client_address(merged, &name, clients, profile, general);
+        let admin = admin_address(merged, &name, admin, general);
         let link = link.and_then(|link| link_address(merged, name.as_str(), link, &tables));
         let peers = peers(merged, &name, &tables);
         check_distinct(merged, &tables);
@@ -153,7 +173,7 @@ impl NodeSettings {
             let message = "only a shell knows ~: write the whole path, from / on".to_owned();
             merged.error(&["nodes", name.as_str(), "data_dir"], message);
         }
-        NodeSettings { name, clients, link, peers, data_dir, tables }
+        NodeSettings { name, clients, link, admin, peers, data_dir, tables }
     }
 }
 
@@ -190,6 +210,32 @@ fn client_address(
             None
         }
     }
+}
+
+/// The address for HTTP: the configured one, else the default of a node without a file.
+fn admin_address(
+    merged: &mut Merged,
+    node: &NodeName,
+    configured: Option<String>,
+    general: &GeneralSettings,
+) -> Option<AdminAddress> {
+    let path = ["nodes", node.as_str(), "admin"];
+    let Some(admin) = configured else {
+        let is_default = merged.file().is_none();
+        return is_default.then(|| {
+            merged.note_default(&path, DEFAULT_ADMIN);
+            AdminAddress { address: DEFAULT_ADMIN.to_owned(), is_configured: false }
+        });
+    };
+    let admin = address(merged, &path, admin, DEFAULT_ADMIN)?;
+    if !is_loopback(&admin) && !general.allow_public_admin {
+        let message = format!(
+            "{admin} is reachable from other machines, and shows all names and values to everyone; use 127.0.0.1, or \
+             write allow_public_admin = true at the top of the file (or set KV_ALLOW_PUBLIC_ADMIN=true)"
+        );
+        merged.error(&path, message);
+    }
+    Some(AdminAddress { address: admin, is_configured: true })
 }
 
 /// The other nodes. If there are any, every node needs a link.
@@ -236,7 +282,7 @@ pub(super) fn check_replicas(merged: &mut Merged, node: &NodeSettings, routes: &
 /// node has.
 fn free_link(node: &str, tables: &BTreeMap<String, NodeTable>) -> String {
     let port = |address: &String| address.rsplit_once(':')?.1.parse::<u16>().ok();
-    let addresses = tables.values().flat_map(|table| [&table.clients, &table.link]).flatten();
+    let addresses = tables.values().flat_map(|table| [&table.clients, &table.link, &table.admin]).flatten();
     let taken: Vec<u16> = addresses.filter_map(port).collect();
     let mut free = (FIRST_LINK_PORT..).filter(|port| !taken.contains(port));
     // Those of nodes before it which need one as well.
@@ -249,7 +295,7 @@ fn free_link(node: &str, tables: &BTreeMap<String, NodeTable>) -> String {
 fn check_distinct(merged: &mut Merged, tables: &BTreeMap<String, NodeTable>) {
     let mut seen: Vec<(&str, &str, (&str, &str))> = Vec::new();
     for (node, table) in tables {
-        let addresses = [("clients", &table.clients), ("link", &table.link)];
+        let addresses = [("clients", &table.clients), ("link", &table.link), ("admin", &table.admin)];
         for (key, address) in addresses.iter().filter_map(|(key, address)| Some((*key, address.as_deref()?)))
         {
             let Some((host, port)) = address.rsplit_once(':').filter(|(_, port)| *port != "0") else {

@@ -20,6 +20,9 @@ pub(super) fn toml(node: &Node, _: &[Argument]) -> Result<Value, String> {
             line(format!("clients = {}", quoted(&clients)));
         }
         line(format!("link = {}", quoted(&link)));
+        if let Some(admin) = configured.admin {
+            line(format!("admin = {}", quoted(&admin)));
+        }
         if let Some(data_dir) = configured.data_dir {
             line(format!("data_dir = {}", quoted(&data_dir.to_string_lossy())));
         }

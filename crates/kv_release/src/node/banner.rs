@@ -17,10 +17,20 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
         (node.release, node.version, node.cluster.node_name(), std::process::id());
     let address = |address: Option<SocketAddr>| address.map_or("none".to_owned(), |known| known.to_string());
     let (clients, link) = (address(node.clients), address(node.link));
+    let (admin, page) = match &node.admin {
+        Ok(address) => {
+            let page = format!("  page       http://{}/\n", reachable(*address));
+            (address.to_string(), page)
+        }
+        Err(none) => (none.clone(), String::new()),
+    };
     let config = node.file.as_ref().map(|file| file.display().to_string());
     let config = config.unwrap_or_else(|| "none (defaults)".to_owned());
     let connect = match node.clients {
-        Some(address) => format!("telnet {} {}", reachable(address.ip()), address.port()),
+        Some(address) => {
+            let address = reachable(address);
+            format!("telnet {} {}", address.ip(), address.port())
+        }
         None => "this node takes no clients; use its console, or connect through another node".to_owned(),
     };
     let storage = storage(node.cluster.local());
@@ -32,11 +42,12 @@ pub(super) fn text(node: &Node, flags: &Flags, environment: &Environment) -> Str
   pid      {pid}
   clients  {clients}
   link     {link}
+  admin    {admin}
   storage  {storage}
   config   {config}
 
   connect    {connect}
-  console    {program} remote{flags}
+{page}  console    {program} remote{flags}
   configure  {program} help config
   all verbs  {program} help
 "
@@ -60,12 +71,13 @@ fn storage(local: &LocalNode) -> String {
 }
 
 /// An address at which this machine reaches a listener.
-fn reachable(bound: IpAddr) -> IpAddr {
-    match bound {
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
-    }
+    };
+    SocketAddr::new(ip, bound.port())
 }
 
 /// A word as a shell reads it.
@@ -89,8 +101,9 @@ mod tests {
 
     #[test]
     fn a_listener_on_all_addresses_is_reached_on_loopback() {
-        assert_eq!(reachable("0.0.0.0".parse().unwrap()).to_string(), "127.0.0.1");
-        assert_eq!(reachable("::".parse().unwrap()).to_string(), "::1");
-        assert_eq!(reachable("10.0.0.1".parse().unwrap()).to_string(), "10.0.0.1");
+        let reached = |bound: &str| reachable(bound.parse().unwrap()).to_string();
+        assert_eq!(reached("0.0.0.0:4040"), "127.0.0.1:4040");
+        assert_eq!(reached("[::]:4040"), "[::1]:4040");
+        assert_eq!(reached("10.0.0.1:4040"), "10.0.0.1:4040");
     }
 }

@@ -1,15 +1,17 @@
 //! Brings a node up in this order: storage, links, services, console, and then the supervision tree. All
 //! ports are bound before the tree starts, so a port in use is one clear error and nothing is half-started.
 
-use super::{descriptors, runtime};
+use super::{descriptors, numbers, runtime};
 use crate::{
-    config::{NodeTable, Settings},
+    config::{AdminAddress, NodeTable, Settings},
     console::{ConfiguredNode, Node, difference},
     control::{run_dir::RunDir, server},
     error::Error,
     release::{Release, Service},
 };
+use kv_admin::{About, AdminSettings, BoundAdmin};
 use kv_cluster::{Cluster, Cookie, Membership, Routes, StoreSettings, differences};
+use kv_metrics::MetricsRegistry;
 use otp::{ChildSpec, Intensity, Stop, Strategy, Supervisor, SupervisorHandle};
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 use tokio::sync::watch;
@@ -30,27 +32,38 @@ pub(super) async fn boot(
     let Release { name, version, bind_clients } = release;
     let cluster = cluster(kv_cluster::Settings { joined, ..cluster_settings(settings) })?;
     cluster.bind().await.map_err(|error| Error::Link(error.to_string()))?;
-    let stop = Stop::new();
+    let (stop, draining, registry) = (Stop::new(), Stop::new(), MetricsRegistry::default());
+    let about = About { release: name, version };
+    let admin = bind_admin(settings, &cluster, &registry, about, &draining).await?;
     let clients = match (&settings.node.clients, bind_clients) {
         (Some(address), Some(bind)) => {
             let mut limits = settings.client_limits.clone();
-            limits.max_connections = descriptors::fit_clients(&cluster, limits.max_connections)?;
-            Some(bind(address.clone(), cluster.clone(), limits, stop.clone()).await?)
+            limits.max_connections = descriptors::fit_clients(
+                &cluster,
+                admin.as_ref().map_or(0, |_| descriptors::admin_connections()),
+                limits.max_connections,
+            )?;
+            Some(bind(address.clone(), cluster.clone(), limits, stop.clone(), registry.clone()).await?)
         }
         (None, _) | (_, None) => None,
     };
     let control = server::bind(run_dir)?;
 
     let address = clients.as_ref().map(|clients| clients.address);
-    let node = Arc::new(Node { stop, ..node(name, version, settings, cluster.clone(), address) });
+    let node = node(name, version, settings, cluster.clone(), address);
+    let admin_address = admin.as_ref().map(|admin| admin.address).map_err(Clone::clone);
+    let node = Arc::new(Node { stop, draining, registry, admin: admin_address, ..node });
     let intensity = settings.supervision;
     let kv = cluster.clone();
-    let mut root = root(settings)
-        .child({
-            let node = node.clone();
-            ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
-        })
-        .child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
+    let mut root = root(settings).child({
+        let node = node.clone();
+        ChildSpec::supervisor("control", move || server::supervisor(&control, &node).intensity(intensity))
+    });
+    // It ends almost last, so that one can watch the rest end.
+    if let Ok(admin) = admin {
+        root = root.child(ChildSpec::supervisor("admin", move || admin.supervisor().intensity(intensity)));
+    }
+    root = root.child(ChildSpec::supervisor("kv", move || kv.local().supervisor(intensity)));
     let links = cluster.clone();
     root = root.child(ChildSpec::supervisor("kv_cluster", move || links.supervisor().intensity(intensity)));
     // Ranges end before the links, so that another node can take over what this one leads.
@@ -64,6 +77,32 @@ pub(super) async fn boot(
         root = root.child(ChildSpec::supervisor(name, move || supervisor().intensity(intensity)));
     }
     Ok(start(node, root))
+}
+
+/// Binds the address for HTTP, or says why the node goes on without.
+async fn bind_admin(
+    settings: &Settings,
+    cluster: &Cluster,
+    registry: &MetricsRegistry,
+    about: About,
+    draining: &Stop,
+) -> Result<Result<BoundAdmin, String>, Error> {
+    let Some(AdminAddress { address, is_configured }) = settings.node.admin.clone() else {
+        return Ok(Err("none".to_owned()));
+    };
+    let hosts = settings.general.admin_hosts.clone();
+    let bound = kv_admin::bind(
+        AdminSettings { address, hosts, connections: descriptors::admin_connections() },
+        cluster.clone(),
+        registry.clone(),
+        about,
+        draining.clone(),
+    );
+    match bound.await {
+        Ok(admin) => Ok(Ok(admin)),
+        Err(error) if is_configured => Err(Error::Admin(error.to_string())),
+        Err(error) => Ok(Err(format!("none: {error}; --admin chooses another"))),
+    }
 }
 
 /// Brings up a private store for `eval`: no port, no socket, no other node.
@@ -93,6 +132,7 @@ fn root(settings: &Settings) -> Supervisor {
 
 fn start(node: Arc<Node>, root: Supervisor) -> Running {
     let root = root.start();
+    numbers::register(&node, root.view());
     let view = root.view();
     // JSON of numbers and text cannot fail.
     let text = move |children| serde_json::to_vec(&view.tree(children)).unwrap_or_default();
@@ -112,17 +152,25 @@ fn node(
         version,
         clients,
         link: cluster.link_address(),
+        admin: Err("none".to_owned()),
         cluster,
         file: settings.file.clone(),
         tables: settings.node.tables.iter().map(|(name, table)| (name.clone(), configured(table))).collect(),
         stop: Stop::new(),
+        draining: Stop::new(),
+        registry: MetricsRegistry::default(),
         started: SystemTime::now(),
         commands: watch::Sender::new(None),
     }
 }
 
-fn configured(NodeTable { clients, link, data_dir }: &NodeTable) -> ConfiguredNode {
-    ConfiguredNode { clients: clients.clone(), link: link.clone(), data_dir: data_dir.clone() }
+fn configured(NodeTable { clients, link, admin, data_dir }: &NodeTable) -> ConfiguredNode {
+    ConfiguredNode {
+        clients: clients.clone(),
+        link: link.clone(),
+        admin: admin.clone(),
+        data_dir: data_dir.clone(),
+    }
 }
 
 fn cluster(settings: kv_cluster::Settings) -> Result<Cluster, Error> {

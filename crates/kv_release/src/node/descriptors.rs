@@ -3,7 +3,7 @@
 use super::runtime;
 use crate::{
     error::Error,
-    limits::{CONTROL_CONNECTIONS, DESCRIPTORS_OF_THREAD, OWN_DESCRIPTORS},
+    limits::{ADMIN_CONNECTIONS, ADMIN_SHARE, CONTROL_CONNECTIONS, DESCRIPTORS_OF_THREAD, OWN_DESCRIPTORS},
 };
 use kv_cluster::Cluster;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -18,12 +18,24 @@ pub(super) fn raise_limit() {
     }
 }
 
-/// The number of clients, up to `wanted`, whose sockets fit beside what the node itself needs.
-pub(super) fn fit_clients(cluster: &Cluster, wanted: usize) -> Result<usize, Error> {
+/// The number of HTTP connections: few, where few files may be open.
+pub(super) fn admin_connections() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(ADMIN_CONNECTIONS, |limit| ADMIN_CONNECTIONS.min(limit / ADMIN_SHARE))
+}
+
+/// The number of clients, up to `wanted`, whose sockets fit beside what the node itself needs, and beside
+/// `admin_connections`.
+pub(super) fn fit_clients(
+    cluster: &Cluster,
+    admin_connections: usize,
+    wanted: usize,
+) -> Result<usize, Error> {
     let Some(limit) = getrlimit(Resource::Nofile).current else { return Ok(wanted) };
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let reserved = OWN_DESCRIPTORS
         + CONTROL_CONNECTIONS
+        + admin_connections
         + runtime::threads() * DESCRIPTORS_OF_THREAD
         + cluster.link_descriptors()
         + cluster.local().range_descriptors();

@@ -72,6 +72,7 @@ pub(super) async fn drain(
     deadline: Duration,
     reason: ShutdownReason,
 ) -> ShutdownReason {
+    running.node.draining.cancel();
     let stop = async {
         running.node.cluster.local().hand_over_ranges().await;
         running.root.stop().await

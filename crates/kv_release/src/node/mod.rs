@@ -5,6 +5,7 @@ pub(crate) mod boot;
 mod descriptors;
 mod drain;
 mod join;
+mod numbers;
 pub(crate) mod repair;
 pub(crate) mod run;
 pub(crate) mod runtime;

@@ -13,6 +13,7 @@ fn umbrella(recorder: &Recorder) -> SupervisorHandle {
     let buckets = |limit: usize| PassiveChildren {
         total: 1_000_000,
         crashed: 2,
+        last_crashed: Some("bucket 7".to_owned()),
         bytes: Some(12_345_678),
         shown: (0..limit).map(|number| Tree::passive(format!("bucket {number}"))).collect(),
     };

@@ -3,7 +3,7 @@
 mod reference;
 
 use super::{
-    Flags, Location, ReleaseProfile, SECTIONS, Settings,
+    AdminAddress, Flags, Location, ReleaseProfile, SECTIONS, Settings,
     layers::{
         environment::Environment,
         error::ConfigError,
@@ -60,6 +60,22 @@ fn checked(profile: ReleaseProfile, text: &str) -> String {
         Ok(settings) => settings.summary(),
         Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
     }
+}
+
+#[test]
+fn the_port_for_http_is_where_the_file_says_and_without_a_file_on_loopback() {
+    let admin = |text, flags: &Flags| load(FOO, text, &[], flags).unwrap().node.admin;
+    let none = Flags::default();
+    assert_eq!(
+        admin(None, &none),
+        Some(AdminAddress { address: "127.0.0.1:4060".to_owned(), is_configured: false })
+    );
+    assert_eq!(admin(Some(PAIR), &none), None);
+    let with = PAIR.replacen("link", "admin = \"localhost:4070\"\nlink", 1);
+    let configured = AdminAddress { address: "localhost:4070".to_owned(), is_configured: true };
+    assert_eq!(admin(Some(&with), &none), Some(configured));
+    let hosts = load(FOO, Some("admin_hosts = [\"db.example\"]"), &[], &none).unwrap().general.admin_hosts;
+    assert_eq!(hosts, ["db.example"]);
 }
 
 #[test]
@@ -186,7 +202,9 @@ fn every_key_reaches_the_settings_and_a_reload_names_those_that_need_a_restart()
             ("io_uring", "false"),
             ("level", "debug"),
             ("format", "json"),
+            ("allow_public_admin", "true"),
             ("clients", "127.0.0.1:7"),
+            ("admin", "127.0.0.1:7"),
         ]);
         let (Some(variable), value) = (key.variable, other.get(key.name).copied()) else { continue };
         let value = value.unwrap_or(if key.default.is_some() { "77" } else { key.example });
@@ -233,7 +251,7 @@ fn a_key_or_value_that_means_nothing() {
         (pair("cookie =", "cokie ="), "kv.toml:1: cokie: unknown key; did you mean `cookie`?"),
         (
             pair("clients =", "colour ="),
-            "kv.toml:3: nodes.\"foo@127.0.0.1\".colour: unknown key; valid keys: clients, link, data_dir",
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".colour: unknown key; valid keys: clients, link, admin, data_dir",
         ),
         (
             pair("clients = \"127.0.0.1:0\"", "clients = 4040"),
@@ -460,6 +478,12 @@ fn nodes_addresses_and_cookies() {
             "kv.toml:3: nodes.\"foo@127.0.0.1\".clients: 0.0.0.0:4040 is reachable from other machines and \
              there is no client authentication; use 127.0.0.1, or write allow_public_clients = true at the top of the \
              file (or set KV_ALLOW_PUBLIC_CLIENTS=true)",
+        ),
+        (
+            pair("clients = \"127.0.0.1:0\"", "admin = \"0.0.0.0:4060\""),
+            "kv.toml:3: nodes.\"foo@127.0.0.1\".admin: 0.0.0.0:4060 is reachable from other machines, and shows all \
+             names and values to everyone; use 127.0.0.1, or write allow_public_admin = true at the top of the file \
+             (or set KV_ALLOW_PUBLIC_ADMIN=true)",
         ),
         (
             pair("nodes.\"foo@127.0.0.1\"", "nodes.\"foobar@127.0.0.1\""),

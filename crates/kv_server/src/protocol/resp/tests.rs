@@ -8,6 +8,7 @@ mod replies;
 
 use crate::{acceptor::bind, limits::Limits};
 use kv_cluster::{Cluster, Cookie, LinkSettings, NodeName, Routes, Settings, StoreSettings};
+use kv_metrics::MetricsRegistry;
 use otp::{Stop, SupervisorHandle};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -17,6 +18,7 @@ use tokio::{
 /// A node with a port for clients; dropping it stops the node.
 struct Node {
     address: std::net::SocketAddr,
+    registry: MetricsRegistry,
     _tree: SupervisorHandle,
 }
 
@@ -36,8 +38,10 @@ impl Node {
             logs: Default::default(),
         };
         let cluster = Cluster::new(settings).expect("a cluster");
-        let server = bind("127.0.0.1:0", cluster, limits, None, Stop::new()).await.expect("a port");
-        Node { address: server.address, _tree: server.supervisor().start() }
+        let registry = MetricsRegistry::default();
+        let server =
+            bind("127.0.0.1:0", cluster, limits, None, Stop::new(), &registry).await.expect("a port");
+        Node { address: server.address, registry, _tree: server.supervisor().start() }
     }
 
     async fn client(&self) -> Client {

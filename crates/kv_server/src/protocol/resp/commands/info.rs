@@ -9,18 +9,16 @@ use super::{
     table::{ANY_TIME, Call, CommandTable, SessionCommand, boxed},
 };
 use crate::{
-    clients::Client,
-    memory::Use,
     metrics::CommandStats,
-    process,
+    numbers::Numbers,
     protocol::resp::{reply::error::SessionError, session::RespSession},
 };
 use kv::{CommandSpec, Group, StoreStats};
+use kv_metrics::process;
 use lines::{bytes, line, section, zeros};
 use std::{
     collections::HashSet,
     path::Path,
-    sync::atomic::Ordering::Relaxed,
     time::{Duration, Instant},
 };
 
@@ -63,22 +61,22 @@ async fn info(Call { table, session, args, output }: Call<'_, '_>) -> Result<(),
     let is_all = named.contains("all") || named.contains("everything");
     let wanted_if_named = |section: &str| is_all || named.contains(section);
     let wanted = |section: &str| is_default || wanted_if_named(section);
-    let own = session.context.cluster.local().stats();
+    let (own, numbers) = (session.context.cluster.local().stats(), Numbers::read(&session.context));
     let mut text = String::new();
     if wanted("server") {
         server(session, section(&mut text, "Server"));
     }
     if wanted("clients") {
-        clients(session, section(&mut text, "Clients"));
+        clients(session, &numbers, section(&mut text, "Clients"));
     }
     if wanted("memory") {
-        memory(session, &own, section(&mut text, "Memory"));
+        memory(&own, &numbers, section(&mut text, "Memory"));
     }
     if wanted("persistence") {
         persistence::persistence(&session.context, section(&mut text, "Persistence"));
     }
     if wanted("stats") {
-        stats(session, &own, section(&mut text, "Stats"));
+        stats(session, &own, &numbers, section(&mut text, "Stats"));
     }
     if wanted("replication") {
         replication(session, section(&mut text, "Replication"));
@@ -136,29 +134,25 @@ fn server(session: &RespSession, text: &mut String) {
     line(text, "listener0", format_args!("name=tcp,bind={ip},port={port}"));
 }
 
-fn clients(session: &RespSession, text: &mut String) {
-    let clients = session.context.clients.all();
-    let watched = |client: &Client| client.session.watched.load(Relaxed);
-    line(text, "connected_clients", clients.len());
+fn clients(session: &RespSession, numbers: &Numbers, text: &mut String) {
+    line(text, "connected_clients", numbers.clients);
     line(text, "cluster_connections", 0);
     line(text, "maxclients", session.context.limits.connections);
-    let largest = |kind| clients.iter().map(|client| client.account.held_for(kind)).max().unwrap_or(0);
-    line(text, "client_recent_max_input_buffer", largest(Use::Input));
-    line(text, "client_recent_max_output_buffer", largest(Use::Output));
+    line(text, "client_recent_max_input_buffer", numbers.largest_input);
+    line(text, "client_recent_max_output_buffer", numbers.largest_output);
     zeros(text, &["blocked_clients", "tracking_clients"]);
-    let count = |filter: &dyn Fn(&Client) -> bool| clients.iter().filter(|client| filter(client)).count();
-    line(text, "pubsub_clients", count(&|client| client.session.is_pubsub()));
-    line(text, "watching_clients", count(&|client| watched(client) > 0));
+    line(text, "pubsub_clients", numbers.subscribed_clients);
+    line(text, "watching_clients", numbers.watching_clients);
     zeros(text, &["clients_in_timeout_table"]);
-    line(text, "total_watched_keys", clients.iter().map(|client| watched(client)).sum::<usize>());
+    line(text, "total_watched_keys", numbers.watched_keys);
     zeros(text, &["total_blocking_keys", "total_blocking_keys_on_nokey"]);
 }
 
 /// Of this node: what its buckets take, what removed ones have left free, and what the process takes.
-fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
+fn memory(own: &StoreStats, numbers: &Numbers, text: &mut String) {
     let StoreStats { bytes: used, overhead, free, limit, pending_frees, .. } = *own;
     let (resident, system) = process::memory();
-    let peak = session.context.metrics.rates.note_used(used);
+    let peak = numbers.peak_bytes.max(used);
     let (active, limit) = (used + free, limit.unwrap_or(0));
     let ratio = |one: u64, other: u64| format!("{:.2}", one as f64 / other.max(1) as f64);
     bytes(text, "used_memory", used);
@@ -191,7 +185,7 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     line(text, "mem_fragmentation_ratio", ratio(resident, used));
     line(text, "mem_fragmentation_bytes", resident as i64 - used as i64);
     zeros(text, &["mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers"]);
-    line(text, "mem_clients_normal", session.context.memory.held());
+    line(text, "mem_clients_normal", numbers.client_bytes);
     zeros(text, &["mem_clients_slaves", "mem_cluster_links", "mem_aof_buffer"]);
     line(text, "mem_allocator", "libc");
     zeros(text, &["active_defrag_running"]);
@@ -199,12 +193,12 @@ fn memory(session: &RespSession, own: &StoreStats, text: &mut String) {
     zeros(text, &["lazyfreed_objects"]);
 }
 
-fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
+fn stats(session: &RespSession, own: &StoreStats, numbers: &Numbers, text: &mut String) {
     let context = &session.context;
-    let (totals, traffic) = (context.totals(), context.clients.traffic());
+    let Numbers { totals, traffic, .. } = *numbers;
     let rate = context.metrics.rates.per_second(Instant::now(), totals);
     let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
-    line(text, "total_connections_received", context.clients.total());
+    line(text, "total_connections_received", numbers.connections);
     line(text, "total_commands_processed", totals.commands);
     line(text, "instantaneous_ops_per_sec", rate.commands.round());
     line(text, "total_net_input_bytes", traffic.received);
@@ -214,13 +208,13 @@ fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
     line(text, "instantaneous_output_kbps", kilobytes(rate.sent));
     line(text, "instantaneous_input_repl_kbps", "0.00");
     line(text, "instantaneous_output_repl_kbps", "0.00");
-    line(text, "rejected_connections", context.metrics.rejected_connections.load(Relaxed));
+    line(text, "rejected_connections", numbers.rejected);
     zeros(text, &["sync_full", "sync_partial_ok", "sync_partial_err"]);
     line(text, "expired_subkeys", own.expired_entries);
     line(text, "expired_keys", own.expired);
     line(text, "expired_stale_perc", "0.00");
     zeros(text, &["expired_time_cap_reached_count", "evicted_keys"]);
-    line(text, "evicted_clients", context.memory.evicted());
+    line(text, "evicted_clients", numbers.evicted);
     zeros(text, &["total_eviction_exceeded_time", "current_eviction_exceeded_time"]);
     line(text, "keyspace_hits", own.hits);
     line(text, "keyspace_misses", own.misses);
@@ -232,7 +226,7 @@ fn stats(session: &RespSession, own: &StoreStats, text: &mut String) {
     zeros(text, &["active_defrag_key_hits", "active_defrag_key_misses", "total_active_defrag_time"]);
     zeros(text, &["current_active_defrag_time", "tracking_total_keys", "tracking_total_items"]);
     zeros(text, &["tracking_total_prefixes", "unexpected_error_replies"]);
-    line(text, "total_error_replies", context.metrics.errors().values().sum::<u64>());
+    line(text, "total_error_replies", numbers.errors);
     line(text, "dump_payload_sanitizations", 0);
     line(text, "total_reads_processed", traffic.reads);
     line(text, "total_writes_processed", traffic.writes);
@@ -265,8 +259,9 @@ fn cpu(text: &mut String) {
 
 fn commandstats(table: &CommandTable, session: &RespSession, text: &mut String) {
     for (spec, stats) in table.specs().zip(session.context.metrics.commands()) {
-        let CommandStats { calls, time, rejected, failed, .. } = stats;
+        let CommandStats { calls, rejected, failed, latencies } = stats;
         if calls + rejected + failed > 0 {
+            let time = latencies.sum();
             let (usec, each) = (time.as_micros(), time.as_nanos() as f64 / 1_000.0 / calls.max(1) as f64);
             line(
                 text,

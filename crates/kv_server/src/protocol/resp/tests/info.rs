@@ -2,6 +2,7 @@
 
 use super::{Client, Node, encode};
 use crate::limits::Limits;
+use kv_metrics::{Family, SampleValue};
 use std::collections::HashMap;
 
 /// The fields of INFO, whose reply ends with `last`.
@@ -198,4 +199,53 @@ async fn the_memory_of_all_keys_and_the_overhead_add_up_to_what_is_used() {
     assert!(field("used_memory") <= field("allocator_active"), "{memory:?}");
     assert!(field("allocator_active") <= field("used_memory_rss"), "{memory:?}");
     assert!(field("used_memory") <= field("used_memory_peak"), "{memory:?}");
+}
+
+/// The number of a family with these labels.
+fn integer(families: &[Family], name: &str, labels: &[(&str, &str)]) -> u64 {
+    let family = families.iter().find(|family| family.name == name).unwrap_or_else(|| panic!("{name}"));
+    match family.value(labels) {
+        Some(SampleValue::Integer(value)) => *value,
+        Some(SampleValue::Histogram(histogram)) => histogram.count(),
+        other => panic!("{name}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_registry_has_the_numbers_that_info_shows() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    for line in ["SET a 1", "GET a", "GET a", "GET", "HGET a x"] {
+        client.send(line).await;
+        client.reply().await;
+    }
+    let info = info(&mut client, "everything").await;
+    let families = node.registry.collect();
+    let number = |name, labels: &[_]| integer(&families, name, labels);
+    assert_eq!(number("kv_command_calls_total", &[("command", "get")]), 2);
+    assert_eq!(number("kv_command_seconds", &[("command", "get")]), 2);
+    assert_eq!(number("kv_command_rejected_total", &[("command", "get")]), 1);
+    assert_eq!(number("kv_error_replies_total", &[("code", "WRONGTYPE")]), 1);
+    for (field, name) in [
+        ("connected_clients", "kv_clients"),
+        ("maxclients", "kv_clients_limit"),
+        ("total_connections_received", "kv_connections_total"),
+        ("total_net_input_bytes", "kv_client_received_bytes_total"),
+    ] {
+        assert_eq!(info[field], number(name, &[]).to_string(), "{field}");
+    }
+}
+
+#[tokio::test]
+async fn every_number_is_named_as_prometheus_wants_it() {
+    let node = Node::start(Limits::default()).await;
+    let mut client = node.client().await;
+    client.send("PING").await;
+    client.reply().await;
+    for family in node.registry.collect() {
+        assert!(family.name.starts_with("kv_"), "{}", family.name);
+        let is_counter = family.kind == kv_metrics::FamilyKind::Counter;
+        assert_eq!(family.name.ends_with("_total"), is_counter, "{}", family.name);
+        assert!(!family.help.is_empty() && !family.help.ends_with('.'), "{}", family.name);
+    }
 }

@@ -1,19 +1,42 @@
-//! What the system knows of this process: its memory and its time on processors, where there is `/proc`.
+//! What the system knows of this process: its memory, its files and its time on processors, where there is
+//! `/proc`.
 
+use crate::registry::Families;
 use std::{fs, time::Duration};
 
 /// Time on processors.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CpuTime {
-    pub(crate) user: Duration,
-    pub(crate) system: Duration,
+pub struct CpuTime {
+    /// In the process itself.
+    pub user: Duration,
+    /// In the kernel.
+    pub system: Duration,
     /// Of processes that this one has started, and that have ended.
-    pub(crate) children_user: Duration,
-    pub(crate) children_system: Duration,
+    pub children_user: Duration,
+    /// Of the same, in the kernel.
+    pub children_system: Duration,
+}
+
+/// Reads what Prometheus calls the metrics of a process.
+pub fn families(families: &mut Families) {
+    let (cpu, (resident, _)) = (cpu_time(false), memory());
+    families
+        .counter("process_cpu_seconds_total", "Time on processors, in the process and in the kernel")
+        .set(cpu.user + cpu.system);
+    families
+        .gauge("process_resident_memory_bytes", "Memory of the process that is not swapped out")
+        .set(resident);
+    families.gauge("process_open_fds", "File descriptors that are open").set(open_files());
+}
+
+/// How many file descriptors are open.
+fn open_files() -> usize {
+    // One of them is that of the directory.
+    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count().saturating_sub(1))
 }
 
 /// The time of all threads, or of the first alone.
-pub(crate) fn cpu_time(of_main_thread: bool) -> CpuTime {
+pub fn cpu_time(of_main_thread: bool) -> CpuTime {
     let path = match of_main_thread {
         true => format!("/proc/self/task/{}/stat", std::process::id()),
         false => "/proc/self/stat".to_owned(),
@@ -22,19 +45,19 @@ pub(crate) fn cpu_time(of_main_thread: bool) -> CpuTime {
 }
 
 /// The resident memory in bytes, and that of the whole system.
-pub(crate) fn memory() -> (u64, u64) {
+pub fn memory() -> (u64, u64) {
     let read = |path, key| fs::read_to_string(path).ok().and_then(|text| kibibytes(&text, key)).unwrap_or(0);
     (read("/proc/self/status", "VmRSS:") * 1024, read("/proc/meminfo", "MemTotal:") * 1024)
 }
 
 /// The system and its version, as `uname` names them.
-pub(crate) fn system() -> String {
+pub fn system() -> String {
     let read = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
     ["ostype", "osrelease", "arch"].map(|name| read(name).trim().to_owned()).join(" ")
 }
 
 /// The path of the running program.
-pub(crate) fn executable() -> String {
+pub fn executable() -> String {
     fs::read_link("/proc/self/exe").map_or_else(|_| String::new(), |path| path.display().to_string())
 }
 
