@@ -113,10 +113,10 @@ impl Cluster {
     }
 
     /// Queries all parts, and reads their replies. What nodes own alone is queried on all at once.
-    async fn query_parts<'q, T>(
+    async fn query_parts<'q, T, F: Future<Output = T>>(
         &'q self,
         query: impl Fn(Option<&'q [u8]>) -> NodeQuery<'q>,
-        read: impl AsyncFn(Result<PendingReply, Error>) -> T,
+        read: impl Fn(Result<PendingReply, Error>) -> F,
     ) -> Vec<T> {
         loop {
             let parts = self.listed_parts();
@@ -162,7 +162,7 @@ impl Cluster {
         let seed = getrandom::u64().unwrap_or_else(|_| kv::time::now_ms());
         let (mut chosen, mut total) = (None, 0);
         let query = |range| NodeQuery::RandomName { range, database, seed };
-        for reply in self.query_parts(query, async |reply| reply?.random_name().await).await {
+        for reply in self.query_parts(query, |reply| async { reply?.random_name().await }).await {
             let RandomName { name: Some(name), bucket_count } = reply? else { continue };
             // The name of a part replaces the chosen one with a probability: its share of all buckets so far.
             let weight = bucket_count.max(1);
@@ -178,7 +178,7 @@ impl Cluster {
     pub async fn bucket_counts(&self) -> Result<[u64; DATABASES], Error> {
         let mut totals = [0; DATABASES];
         let query = |range| NodeQuery::BucketCounts { range };
-        for counts in self.query_parts(query, async |reply| reply?.counts(DATABASES).await).await {
+        for counts in self.query_parts(query, |reply| async { reply?.counts(DATABASES).await }).await {
             totals.iter_mut().zip(counts?).for_each(|(total, count)| *total += count);
         }
         Ok(totals)
@@ -228,9 +228,11 @@ impl Cluster {
 
     /// The size of each part, with the node that replied; that of this node comes first.
     pub async fn stats(&self) -> Vec<(NodeName, Result<StoreStats, Error>)> {
-        let stats = async |reply: Result<PendingReply, Error>| match reply {
-            Ok(reply) => (reply.node.clone(), reply.stats().await),
-            Err(error) => (self.node_name().clone(), Err(error)),
+        let stats = |reply: Result<PendingReply, Error>| async {
+            match reply {
+                Ok(reply) => (reply.node.clone(), reply.stats().await),
+                Err(error) => (self.node_name().clone(), Err(error)),
+            }
         };
         self.query_parts(|range| NodeQuery::Stats { range }, stats).await
     }
