@@ -89,8 +89,8 @@ impl Cluster {
         if parts.is_empty() { vec![Part::Node(None)] } else { parts }
     }
 
-    /// A row that was split a moment ago has replied for its first part alone: learns whether there are others
-    /// now. If that cannot be learned, those that are known hold.
+    /// A row that was split a moment ago has replied for its first part alone: learns whether there are
+    /// others now. If that cannot be learned, those that are known hold.
     async fn learn_splits(&self) {
         if self.meta.is_some() {
             drop(self.learn_placements().await);

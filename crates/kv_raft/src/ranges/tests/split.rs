@@ -6,9 +6,9 @@ use super::{
     *,
 };
 use crate::{
-    Recoverable, SkippableEntry,
     group::Split,
     range::leader::Leader,
+    ranges::{recover::Recoverable, skip::SkippableEntry},
     snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, encode_store},
 };
 use kv::FrozenStore;
