@@ -16,7 +16,7 @@ pub(crate) const OBSERVED_CHILDREN: usize = 20;
 /// Names of buckets on one page, or, with a prefix, after which no further ones are looked for.
 pub(crate) const LISTED_BUCKETS: usize = 50;
 /// Pages of names that are looked at for those, before the next request goes on.
-pub(crate) const SCANNED_PAGES: usize = 200;
+pub(crate) const SCANNED_PAGES: usize = 50;
 /// Bytes of a value that are shown.
 pub(crate) const VALUE_BYTES: usize = 4 * 1024;
 /// How long another node may take to report.
