@@ -63,6 +63,7 @@ fn clients_and_verbs_wait_while_there_is_no_descriptor_at_all() {
     let mut node = Release::alone();
     let mut client = node.client();
     assert_eq!(client.ask("CREATE shopping"), "OK");
+    wait_until("every reactor has its descriptors", || clocks_of_threads(&node) == reactors());
     let usual = set_open_files(&node, Rlimit { current: Some(highest_descriptor(&node) + 1), maximum: None });
     let mut kept = Vec::new();
     let mut refused = loop {
@@ -84,6 +85,18 @@ fn clients_and_verbs_wait_while_there_is_no_descriptor_at_all() {
     node.client().assert_in_sync();
     assert_eq!(client.get("shopping", "milk"), "1");
     assert!(node.still_runs());
+}
+
+/// A reactor opens the clock of its thread when it has opened everything else.
+fn clocks_of_threads(node: &Release) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", node.pid())).expect("our own child");
+    let is_clock =
+        |entry: &fs::DirEntry| fs::read_link(entry.path()).is_ok_and(|file| file.ends_with("schedstat"));
+    descriptors.flatten().filter(is_clock).count()
+}
+
+fn reactors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn highest_descriptor(node: &Release) -> u64 {

@@ -27,7 +27,7 @@ pub(crate) const LISTED_BUCKETS: u64 = 50;
 /// The most of them that may be asked for: three requests are made for each.
 pub(crate) const MAX_LISTED_BUCKETS: u64 = 300;
 /// Pages of names that are looked at for those, before the next request goes on.
-pub(crate) const SCANNED_PAGES: usize = 200;
+pub(crate) const SCANNED_PAGES: usize = 50;
 /// Bytes of a value that are shown.
 pub(crate) const VALUE_BYTES: usize = 4 * 1024;
 /// How long another node may take to report.

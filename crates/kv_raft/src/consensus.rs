@@ -15,7 +15,7 @@ pub(crate) mod transport;
 mod types;
 
 use crate::{
-    limits::{HEARTBEAT, KEPT_ENTRIES, LEASE_CHECK_PAUSE, TAKE_OVER_WAIT},
+    limits::{CATCH_UP_WAIT, HEARTBEAT, KEPT_ENTRIES, LEASE_CHECK_PAUSE, TAKE_OVER_WAIT},
     log::Log,
     machine::{InFlight, Machine},
     proposals::ClosedGroup,
@@ -26,7 +26,7 @@ use frame::Call;
 use lease::Lease;
 use network::Network;
 use openraft::{
-    AnyError, BasicNode, Config, Raft, ServerState, SnapshotPolicy,
+    AnyError, BasicNode, ChangeMembers, Config, Raft, RaftMetrics, ServerState, SnapshotPolicy,
     error::{ClientWriteError, Fatal, InitializeError, RaftError},
     metrics::RaftServerMetrics,
 };
@@ -264,22 +264,46 @@ impl Consensus {
         self.known_members.lock().contains(&replica)
     }
 
-    /// As the leader, makes these replicas the voters of the range, when they have its log.
-    pub(crate) async fn change_members(&self, replicas: &BTreeSet<u64>) -> Result<(), Broken> {
+    /// As the leader, makes these replicas the voters of the range, and no others its members, if all of them
+    /// have its log. Returns whether they are.
+    pub(crate) async fn change_members(&self, replicas: &BTreeSet<u64>) -> Result<bool, Broken> {
         let members = self.raft.server_metrics().borrow().membership_config.membership().clone();
         let voters: Vec<BTreeSet<u64>> = members.get_joint_config().clone();
-        if voters == [replicas.clone()] {
-            return Ok(());
-        }
         let changed = |error: RaftError<u64, ClientWriteError<u64, BasicNode>>| Broken::new(&error);
+        if voters == [replicas.clone()] {
+            // Those of a move that was called off.
+            let left: BTreeSet<u64> = members.learner_ids().collect();
+            if !left.is_empty() {
+                let remove = ChangeMembers::RemoveNodes(left);
+                self.raft.change_membership(remove, false).await.map_err(changed)?;
+            }
+            return Ok(true);
+        }
         for replica in replicas.iter().filter(|replica| members.get_node(replica).is_none()) {
-            self.raft.add_learner(*replica, BasicNode::default(), true).await.map_err(changed)?;
+            self.raft.add_learner(*replica, BasicNode::default(), false).await.map_err(changed)?;
+        }
+        for replica in replicas.iter().filter(|replica| !members.voter_ids().any(|voter| voter == **replica))
+        {
+            if !self.keeps_up(*replica).await {
+                return Ok(false);
+            }
         }
         // Until it is known what they are, a majority of all of them is needed to read.
         let sets = voters.iter().chain([replicas]).map(|set| set.iter().copied().collect());
         self.lease.set_voters(sets.collect());
         self.raft.change_membership(replicas.clone(), false).await.map_err(changed)?;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether another replica has within a moment what this one has now, which leads: then it takes entries
+    /// as fast as they come. See section 4.2.1 of Ongaro's dissertation.
+    async fn keeps_up(&self, replica: u64) -> bool {
+        let last = self.raft.metrics().borrow().last_log_index;
+        let has_all = |metrics: &RaftMetrics<u64, BasicNode>| {
+            let matched = metrics.replication.as_ref().and_then(|replication| replication.get(&replica));
+            matched.is_some_and(|matched| matched.map(|id| id.index) >= last)
+        };
+        self.raft.wait(Some(CATCH_UP_WAIT)).metrics(has_all, "it has all").await.is_ok()
     }
 
     /// Sends heartbeats while this replica leads, which [`Self::hand_over`] ends.

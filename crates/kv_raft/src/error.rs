@@ -303,6 +303,17 @@ pub enum OpenError {
         /// The span of the range.
         range: String,
     },
+    /// The last entries, which may not have been acknowledged, split the range.
+    #[error(
+        "entry {index} of range {range} splits it, and may not have been acknowledged: leave it out with \
+         `range skip {range} {index}`, and recover the range again"
+    )]
+    SplitMaybe {
+        /// The span of the range.
+        range: String,
+        /// The entry.
+        index: u64,
+    },
     /// The entry is left out already.
     #[error("entry {index} of range {range} is left out already: start the node")]
     SkippedAlready {

@@ -173,6 +173,9 @@ pub(crate) const RANDOM_IDS: u64 = 1 << 32;
 /// Time between two heartbeats of a leader.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(100);
 
+/// How soon a new replica has what the leader has when it becomes a voter.
+pub(crate) const CATCH_UP_WAIT: Duration = Duration::from_millis(800);
+
 /// How long a replica votes for no other one after it has received something of its leader, and how much
 /// longer it waits at most before it calls an election.
 pub(crate) const VOTE_LEASE: Duration = Duration::from_millis(800);

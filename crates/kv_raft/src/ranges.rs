@@ -30,7 +30,7 @@ use crate::{
     replica::{Begin, Replica, files::ReplicaFiles},
     snapshot::taking::Snapshots,
 };
-use kv::{Budget, FreezeBudget, Store, TransactionLimits};
+use kv::{AlreadyFrozen, Budget, FreezeBudget, FrozenStore, Store, TransactionLimits};
 use parking_lot::{Mutex, RwLock};
 use replicas::{Begun, Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
 use rustix::process::{Resource, getrlimit};
@@ -97,6 +97,8 @@ const FAULTS: [(&str, bool); 7] = [
 pub struct Ranges {
     shared: Shared,
     open: Arc<RwLock<Vec<OpenRange>>>,
+    /// Held while what was split off gets files, and opens.
+    splitting: Mutex<()>,
     left_over: Vec<PathBuf>,
     watch: Mutex<Option<JoinHandle<()>>>,
     runtime: Option<Runtime>,
@@ -269,7 +271,8 @@ impl Ranges {
             let directory = data_dir.path().display();
             tracing::info!(%directory, ranges, "the data directory is open");
         }
-        Ok(Ranges { shared, open, left_over, watch: Mutex::new(Some(watch)), runtime: Some(runtime) })
+        let (splitting, watch, runtime) = (Mutex::default(), Mutex::new(Some(watch)), Some(runtime));
+        Ok(Ranges { shared, open, splitting, left_over, watch, runtime })
     }
 
     /// The whole path of the data directory.
@@ -286,6 +289,7 @@ impl Ranges {
     /// empty one, unless there is one, which gets its data from the others. `None` if it is yet to be split
     /// off.
     pub fn add(&self, row: &ReplicaSpan) -> Result<Option<Arc<Range>>, OpenError> {
+        let _splitting = self.splitting.lock();
         let directory = self.shared.directory();
         let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
         check_count(with_names + usize::from(row.span.has_names()))?;
@@ -318,7 +322,19 @@ impl Ranges {
 
     /// A range is to be split, and what it splits off, from a name on, is not to be on this node.
     pub fn leave_split_off(&self, range: &Arc<Range>, at: &[u8]) -> Result<(), OpenError> {
+        let _splitting = self.splitting.lock();
         self.finish_split(range, at, None).map(drop)
+    }
+
+    /// All buckets as they are now, in the order of their ranges, each range between two requests or
+    /// transactions that are on disk. No snapshot is taken as long as there are the copies.
+    pub fn freeze(&self) -> Result<Vec<FrozenStore>, AlreadyFrozen> {
+        // The range that is split has a copy of the rest already, until that has a range of its own.
+        let _splitting = self.splitting.lock();
+        let mut ranges = self.all();
+        ranges.retain(|range| range.span().has_names());
+        ranges.sort_by(|one, other| one.span().start.cmp(&other.span().start));
+        ranges.iter().map(|range| range.freeze()).collect()
     }
 
     /// Waits until a range has split something off, which [`Self::add`] opens.

@@ -22,7 +22,7 @@ use std::{
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -78,7 +78,7 @@ impl BoundServer {
             reactors: reactors.clone(),
             errors: AcceptErrors::new("clients"),
             refusals: LogLimiter::new("clients were refused", 1),
-            spare: Mutex::new(spare_descriptor(&self.listener)),
+            spare: Mutex::default(),
         });
         let (counted, context) = (self.context.clone(), self.context.clone());
         let reactors = move |stop| {
@@ -109,6 +109,7 @@ struct Acceptor {
 impl Acceptor {
     async fn run(self: Arc<Acceptor>, stop: Stop) -> Result<(), io::Error> {
         loop {
+            self.keep_spare();
             let accepted = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 accepted = self.listener.accept() => accepted,
@@ -160,13 +161,23 @@ impl Acceptor {
 
     /// Refuses one client with the descriptor that is kept for it.
     fn refuse_with_spare(&self) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(spare.take());
+        drop(self.lock_spare().take());
         let accepted = self.listener.poll_accept(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(Ok((stream, peer))) = accepted {
             self.refuse(stream, peer);
         }
-        *spare = spare_descriptor(&self.listener);
+    }
+
+    /// Another thread may have taken the descriptor while it was free: then the next free one is kept.
+    fn keep_spare(&self) {
+        let mut spare = self.lock_spare();
+        if spare.is_none() {
+            *spare = self.listener.as_fd().try_clone_to_owned().ok();
+        }
+    }
+
+    fn lock_spare(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -181,10 +192,6 @@ fn set_socket_options(socket: &TcpStream, keepalive_seconds: u32) {
         sockopt::set_tcp_keepintvl(socket, interval).ok();
         sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES).ok();
     }
-}
-
-fn spare_descriptor(listener: &TcpListener) -> Option<OwnedFd> {
-    listener.as_fd().try_clone_to_owned().ok()
 }
 
 #[cfg(test)]

@@ -26,7 +26,6 @@ pub(super) const ASSETS: &[(&str, &[u8])] = &assets![
     "tree.js"
     "vendor/htm.mjs"
     "vendor/preact.mjs"
-    "vendor/uplot.css"
     "vendor/uplot.js"
 ];
 

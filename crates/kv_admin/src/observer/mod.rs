@@ -31,7 +31,7 @@ use tokio::{
         broadcast::{self, error::TryRecvError},
     },
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -134,8 +134,12 @@ impl Observer {
     /// Looks once a second until the node stops.
     pub(crate) async fn run(self, stop: Stop) -> Result<(), Infallible> {
         let mut events = self.0.cluster.events();
-        let mut ticks = interval(SECOND);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // In the middle of each second, so that none is missed if a tick is late.
+        let since_second = Duration::from_millis(now_ms() % 1_000);
+        let mut ticks = interval_at(Instant::now() + SECOND * 3 / 2 - since_second, SECOND);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        self.note_links(&mut events);
+        self.look().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,

@@ -26,7 +26,7 @@ impl Cluster {
     /// the same on all nodes, so a cursor is valid on each of them. A page that the names of a part do not
     /// fill goes on with the next one. An error says which node or range could not be queried.
     pub async fn scan(&self, cursor: u64, filter: &ScanFilter<'_>) -> Result<NamePage, Error> {
-        let (stride, parts) = (self.part_stride(), self.parts());
+        let (stride, mut parts) = (self.part_stride(), self.parts());
         let (mut part, mut cursor) = (cursor % stride, cursor / stride);
         let (mut names, mut empty_pages) = (Vec::new(), 0);
         loop {
@@ -43,6 +43,10 @@ impl Cluster {
             cursor = page.next;
             if cursor == 0 {
                 part += 1;
+                if part == parts.len() as u64 {
+                    self.learn_splits().await;
+                    parts = self.parts();
+                }
                 if part == parts.len() as u64 {
                     return Ok(NamePage { names, next: 0 });
                 }
@@ -85,6 +89,14 @@ impl Cluster {
         if parts.is_empty() { vec![Part::Node(None)] } else { parts }
     }
 
+    /// A row that was split a moment ago has replied for its first part alone: learns whether there are
+    /// others now. If that cannot be learned, those that are known hold.
+    async fn learn_splits(&self) {
+        if self.meta.is_some() {
+            drop(self.learn_placements().await);
+        }
+    }
+
     /// How many parts a cursor distinguishes: as many as there may be, for it is valid when rows are split.
     fn part_stride(&self) -> u64 {
         match &self.meta {
@@ -100,23 +112,30 @@ impl Cluster {
         parts
     }
 
-    /// Queries all parts. What nodes own alone is queried on all at once.
-    async fn query_parts<'q>(
+    /// Queries all parts, and reads their replies. What nodes own alone is queried on all at once.
+    async fn query_parts<'q, T, F: Future<Output = T>>(
         &'q self,
         query: impl Fn(Option<&'q [u8]>) -> NodeQuery<'q>,
-    ) -> Vec<Result<PendingReply, Error>> {
-        let mut replies = Vec::new();
-        let mut rows = Vec::new();
-        for part in self.listed_parts() {
-            match part {
-                Part::Node(node) => replies.push(Ok(self.query_node(node, &query(None)))),
-                Part::Replicas(row) => rows.push(row),
+        read: impl Fn(Result<PendingReply, Error>) -> F,
+    ) -> Vec<T> {
+        loop {
+            let parts = self.listed_parts();
+            let mut pending = Vec::new();
+            for part in &parts {
+                pending.push(match part {
+                    Part::Node(node) => Ok(self.query_node(*node, &query(None))),
+                    Part::Replicas(row) => self.query_row(*row, &query).await,
+                });
+            }
+            let mut replies = Vec::new();
+            for reply in pending {
+                replies.push(read(reply).await);
+            }
+            self.learn_splits().await;
+            if self.parts().len() == parts.len() {
+                return replies;
             }
         }
-        for row in rows {
-            replies.push(self.query_row(row, &query).await);
-        }
-        replies
     }
 
     /// Lists the bucket names of database 0 of all nodes.
@@ -142,8 +161,9 @@ impl Cluster {
     pub async fn random_name(&self, database: Database) -> Result<Option<Box<[u8]>>, Error> {
         let seed = getrandom::u64().unwrap_or_else(|_| kv::time::now_ms());
         let (mut chosen, mut total) = (None, 0);
-        for reply in self.query_parts(|range| NodeQuery::RandomName { range, database, seed }).await {
-            let RandomName { name: Some(name), bucket_count } = reply?.random_name().await? else { continue };
+        let query = |range| NodeQuery::RandomName { range, database, seed };
+        for reply in self.query_parts(query, |reply| async { reply?.random_name().await }).await {
+            let RandomName { name: Some(name), bucket_count } = reply? else { continue };
             // The name of a part replaces the chosen one with a probability: its share of all buckets so far.
             let weight = bucket_count.max(1);
             total += weight;
@@ -157,9 +177,9 @@ impl Cluster {
     /// The number of buckets of each database.
     pub async fn bucket_counts(&self) -> Result<[u64; DATABASES], Error> {
         let mut totals = [0; DATABASES];
-        for reply in self.query_parts(|range| NodeQuery::BucketCounts { range }).await {
-            let counts = reply?.counts(DATABASES).await?;
-            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
+        let query = |range| NodeQuery::BucketCounts { range };
+        for counts in self.query_parts(query, |reply| async { reply?.counts(DATABASES).await }).await {
+            totals.iter_mut().zip(counts?).for_each(|(total, count)| *total += count);
         }
         Ok(totals)
     }
@@ -167,8 +187,7 @@ impl Cluster {
     /// Ends all buckets of a database, or of all of them, on all nodes. If a node is known to be down that
     /// owns some alone, or a row has no leader, none is touched.
     pub async fn flush(&self, database: Option<Database>) -> Result<(), Error> {
-        // A row may have been split a moment ago. If that cannot be learned, what is known is flushed.
-        drop(self.learn_placements().await);
+        self.learn_splits().await;
         let peers = self.owners_alone.iter().copied().flatten();
         if let Some(down) = peers.filter_map(|peer| self.peers[peer].down_error()).next() {
             return Err(down);
@@ -209,14 +228,13 @@ impl Cluster {
 
     /// The size of each part, with the node that replied; that of this node comes first.
     pub async fn stats(&self) -> Vec<(NodeName, Result<StoreStats, Error>)> {
-        let mut stats = Vec::new();
-        for reply in self.query_parts(|range| NodeQuery::Stats { range }).await {
+        let stats = |reply: Result<PendingReply, Error>| async {
             match reply {
-                Ok(reply) => stats.push((reply.node.clone(), reply.stats().await)),
-                Err(error) => stats.push((self.node_name().clone(), Err(error))),
+                Ok(reply) => (reply.node.clone(), reply.stats().await),
+                Err(error) => (self.node_name().clone(), Err(error)),
             }
-        }
-        stats
+        };
+        self.query_parts(|range| NodeQuery::Stats { range }, stats).await
     }
 }
 
@@ -249,6 +267,9 @@ impl BucketPages {
         self.cursor = page.as_ref().map_or(0, |page| page.next);
         if self.cursor == 0 {
             self.listed_parts += 1;
+            if self.listed_parts == self.cluster.parts().len() {
+                self.cluster.learn_splits().await;
+            }
         }
         Some(page.map(|page| page.names))
     }

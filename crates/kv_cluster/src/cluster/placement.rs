@@ -170,14 +170,17 @@ impl Cluster {
         followed.and(learned)
     }
 
-    /// Asks for the newest table, and follows it.
+    /// Asks for the newest table, and follows it if it is new.
     pub(super) async fn learn_placements(&self) -> Result<(), Error> {
         let epoch = self.local.replicated.table.borrow().epoch;
         let mut learned = None;
         for pending in self.query_meta(&NodeQuery::Placements { epoch }).await? {
             learned = learned.or(pending.placements().await.unwrap_or_default());
         }
-        self.follow_table(learned).await
+        match learned {
+            Some(_) => self.follow_table(learned).await,
+            None => Ok(()),
+        }
     }
 
     /// Queries who knows what the meta group keeps: its leader.

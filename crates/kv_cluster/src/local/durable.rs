@@ -271,6 +271,18 @@ impl LocalNode {
         self.ranges_in(scope).into_iter().try_for_each(Range::may_read).map_err(RangeFailure::from)
     }
 
+    /// Which durable ranges there are here, as errors call them. Fails while one is being split.
+    pub fn spans(&self) -> Result<Vec<String>, RangeFailure> {
+        let span = |range: &Arc<Range>| match range.is_being_split() {
+            true => Err(RangeFailure::new(
+                RangeFailureKind::Invalid,
+                format!("range {} is being split: try again in a moment", range.span().text),
+            )),
+            false => Ok(range.span().text.to_string()),
+        };
+        self.ranges().into_iter().map(span).collect()
+    }
+
     /// The ranges that have stopped, and why.
     pub fn stopped_ranges(&self) -> Vec<String> {
         let errors = self.ranges().into_iter().filter_map(|range| range.may_read().err());

@@ -164,8 +164,11 @@ impl LocalNode {
     /// All buckets as they are now, a copy for each store: all of them within a few milliseconds, and each at
     /// one moment. What is kept for the copies counts against this node's parts for them.
     pub fn freeze(&self) -> Result<Vec<FrozenStore>, AlreadyFrozen> {
-        let volatile = self.store.freeze(&self.budgets.frozen);
-        std::iter::once(volatile).chain(self.ranges().into_iter().map(|range| range.freeze())).collect()
+        let mut frozen = vec![self.store.freeze(&self.budgets.frozen)?];
+        if let Some(ranges) = &self.ranges {
+            frozen.extend(ranges.freeze()?);
+        }
+        Ok(frozen)
     }
 
     /// Resets the counters of hits, misses and expiries.

@@ -43,7 +43,11 @@ use crate::{
 use kv::{Backlog, Op, Reply, Request};
 use otp::SupervisorHandle;
 use serde::Serialize;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -180,6 +184,20 @@ fn backlog() -> Arc<Backlog> {
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
     timeout(SOON, work).await.expect("timed out")
+}
+
+/// Repeats what is refused while a link is down.
+async fn once_linked<T>(attempt: impl AsyncFn() -> Result<T, Error>) -> T {
+    let began = Instant::now();
+    loop {
+        match soon(attempt()).await {
+            Ok(done) => return done,
+            Err(error) => {
+                assert!(error.to_string().contains(" is down") && began.elapsed() < SOON, "{error}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    }
 }
 
 /// `foo` and `bar`, linked.

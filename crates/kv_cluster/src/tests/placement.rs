@@ -4,10 +4,7 @@ use super::{
     replicas::{Nodes, put},
     *,
 };
-use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Instant,
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// The names of nodes, by their numbers.
 pub(super) fn names(nodes: &[usize]) -> Vec<NodeName> {
@@ -18,7 +15,7 @@ impl Nodes {
     /// Has the row have its replicas on these nodes, and waits until each node knows that these have them
     /// alone.
     pub(super) async fn place(&self, asked: usize, buckets: &str, nodes: &[usize]) {
-        soon(self.node(asked).cluster.place(buckets, names(nodes))).await.unwrap();
+        once_linked(async || self.node(asked).cluster.place(buckets, names(nodes)).await).await;
         let mut expected = names(nodes);
         expected.sort();
         let is_settled = |node: &Node| {

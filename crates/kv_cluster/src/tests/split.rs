@@ -9,7 +9,6 @@ use kv::{Change, ScanFilter};
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
-    time::Instant,
 };
 use tokio_stream::StreamExt;
 
@@ -19,7 +18,7 @@ const PARTS: [&str; 4] = ["a", "e", "k", "t"];
 impl Nodes {
     /// Has a row split, and waits until all nodes know that this is done, and have no others than these.
     async fn split(&self, asked: usize, buckets: &str, at: &str, rows: &[&str]) {
-        soon(self.node(asked).cluster.split(buckets, at.as_bytes())).await.unwrap();
+        once_linked(async || self.node(asked).cluster.split(buckets, at.as_bytes()).await).await;
         let is_done = |node: &Node| {
             let placed = node.cluster.placements();
             placed[1..].iter().map(|row| row.buckets()).eq(rows.iter().copied())
@@ -134,6 +133,30 @@ async fn rows_are_split_while_clients_of_all_nodes_use_them_and_nothing_fails() 
             nodes.ready().await;
         }
     }
+}
+
+/// A node without a replica learns of a split a moment later.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_names_are_listed_at_any_moment_of_a_split() {
+    let nodes = Nodes::start().await;
+    nodes.ready().await;
+    let expected: BTreeSet<_> = ["apples", "ready", "shopping"].map(str::to_owned).into();
+    for bucket in &expected {
+        nodes.node(0).execute(bucket, Op::Create).await.unwrap();
+    }
+    let list = async {
+        let began = Instant::now();
+        while nodes.node(3).cluster.placements().len() < 3 || began.elapsed() < Duration::from_secs(1) {
+            assert_eq!(nodes.names_at(3).await, expected);
+            let (mut pages, mut names) = (nodes.node(3).cluster.buckets(), BTreeSet::new());
+            while let Some(page) = soon(pages.next()).await {
+                names.extend(page.unwrap().iter().map(|name| String::from_utf8_lossy(name).into_owned()));
+            }
+            assert_eq!(names, expected);
+            assert!(soon(nodes.node(3).cluster.bucket_counts()).await.unwrap()[0] >= expected.len() as u64);
+        }
+    };
+    tokio::join!(list, nodes.split(0, "..", "m", &["..l", "m.."]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 
 use super::Span;
 use kv::FrozenStore;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
 use tokio::{
     sync::{Notify, watch},
@@ -19,8 +19,6 @@ pub(crate) struct Spans {
     has_changed: Condvar,
     /// Why what was split off could not get files.
     failure: watch::Sender<Option<String>>,
-    /// Held while what was split off gets files.
-    making: Mutex<()>,
     /// Notified when something was split off; without it, nobody makes files of that.
     has_split: Option<Arc<Notify>>,
 }
@@ -57,8 +55,8 @@ pub(crate) struct SplitOff {
 impl Spans {
     /// The names that the files of a replica name.
     pub(crate) fn new(span: Span, has_split: Option<Arc<Notify>>) -> Spans {
-        let (split, has_changed, failure, making) = Default::default();
-        Spans { spans: boxcar::vec![span], split, has_changed, failure, making, has_split }
+        let (split, has_changed, failure) = Default::default();
+        Spans { spans: boxcar::vec![span], split, has_changed, failure, has_split }
     }
 
     /// The names that there are.
@@ -98,11 +96,6 @@ impl Spans {
     /// Whether what was split off has no files yet.
     pub(crate) fn is_pending(&self) -> bool {
         self.split.lock().is_pending
-    }
-
-    /// Held while what was split off gets files, so that one does that.
-    pub(crate) fn begin_to_make(&self) -> MutexGuard<'_, ()> {
-        self.making.lock()
     }
 
     /// Takes what was split off at this name, if that has no files yet.

@@ -52,9 +52,13 @@ impl Range {
         }
     }
 
-    /// All its buckets as they are now: between two requests or transactions that are on disk. No snapshot is
-    /// taken as long as there is the copy.
-    pub fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
+    /// Whether it was split, and what it has split off has no files yet, so that nobody has that.
+    pub fn is_being_split(&self) -> bool {
+        self.spans.is_pending()
+    }
+
+    /// All its buckets as they are now. No snapshot is taken as long as there is the copy.
+    pub(crate) fn freeze(&self) -> Result<FrozenStore, AlreadyFrozen> {
         self.store.freeze(&self.snapshots.budget)
     }
 

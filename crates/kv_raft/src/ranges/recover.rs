@@ -93,11 +93,7 @@ impl Recoverable {
             Snapshots::new(text, data.clone(), directory.clone(), owner, disk_of_log, budget.clone());
         let store = Arc::new(Store::for_range(owner.seed, identity.shards as usize));
         let spans = Arc::new(Spans::new(identity.span.clone(), None));
-        let executed = execute_all(&directory, &log, &snapshots, &store, &spans);
-        if spans.is_pending() {
-            return Err(OpenError::Splitting { range: identity.span.text.to_string() });
-        }
-        let progress = executed?;
+        let progress = execute_all(&directory, &log, &snapshots, &store, &spans)?;
 
         let (made, new) = make_replica(&part, &identity.span, threads, id)?;
         let term = log.vote().map_or(0, |vote| vote.term).max(log.last().map_or(0, |last| last.term));
@@ -158,6 +154,14 @@ fn execute_all(
         let missing = || failed_at(&format!("entry {index} is not in the log"));
         let (id, payload) = entry.ok_or_else(missing)?;
         machine.replay(id, payload).map_err(|error| failed_at(&error))?;
+        if spans.is_pending() {
+            let range = spans.newest().text.to_string();
+            let is_acknowledged = log.committed().is_some_and(|committed| committed.index >= index);
+            return Err(match is_acknowledged {
+                true => OpenError::Splitting { range },
+                false => OpenError::SplitMaybe { range, index },
+            });
+        }
     }
     Ok(progress)
 }

@@ -31,7 +31,7 @@ use std::{
 impl Ranges {
     /// Opens the replica of the range that begins with a name, which this one was to split off; `None` if
     /// that is not done yet. If this replica did not take part, because it got its data from another one, it
-    /// is empty. Without a row, the new range is not to be on this node.
+    /// is empty. Without a row, the new range is not to be on this node. One at a time.
     pub(super) fn finish_split(
         &self,
         before: &Arc<Range>,
@@ -39,7 +39,6 @@ impl Ranges {
         row: Option<&ReplicaSpan>,
     ) -> Result<Option<Begun>, OpenError> {
         let Some(directory) = self.directory_of(before) else { return Ok(None) };
-        let _making = before.spans.begin_to_make();
         let split_at = before.store.split_at().filter(|split_at| **split_at <= *at);
         let (split_off, end) = match (before.spans.take(at), split_at) {
             (Some(split_off), _) => (Some(split_off), at.into()),

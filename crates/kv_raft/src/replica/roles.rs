@@ -376,13 +376,15 @@ impl Replica {
         let is_accepted = |other: &OtherReplica| !other.has_members || consensus.was_member(other.id);
         let Some(replicas) = transport.replicas_of(&*placement.nodes, is_accepted) else { return Ok(false) };
         if replicas.contains(&transport.replica) {
-            consensus.change_members(&replicas).await?;
-            return Ok(true);
+            return consensus.change_members(&replicas).await;
         }
         // Of three, this one and the next leader are a majority, which has not to wait until others may vote.
         if !consensus.has_voter_among(&replicas) {
             let with_this = replicas.into_iter().skip(usize::from(placement.nodes.len() > 1));
-            consensus.change_members(&with_this.chain([transport.replica]).collect()).await?;
+            let with_this = with_this.chain([transport.replica]).collect();
+            if !consensus.change_members(&with_this).await? {
+                return Ok(false);
+            }
         }
         self.range.hand_over(None).await;
         Ok(false)

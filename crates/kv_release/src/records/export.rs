@@ -23,6 +23,8 @@ pub(crate) struct Export {
     names: vec::IntoIter<Box<[u8]>>,
     /// The bucket that is being read, and the cursor of its next page.
     bucket: Option<(Box<[u8]>, u64)>,
+    /// The ranges of this node when it began.
+    spans: Vec<String>,
     counts: ExportCounts,
 }
 
@@ -49,6 +51,7 @@ impl Export {
             }
         }
         Ok(Export {
+            spans: cluster.local().spans().map_err(|failure| failure.to_string())?,
             cluster,
             name,
             databases: Database::all().collect::<Vec<_>>().into_iter(),
@@ -81,6 +84,15 @@ impl Export {
             return Ok(false);
         }
         Ok(true)
+    }
+
+    /// A range that is split, or comes, or leaves, was not read from its beginning to its end.
+    fn check_spans(&self) -> Result<(), String> {
+        let spans = self.cluster.local().spans().map_err(|failure| failure.to_string())?;
+        match spans == self.spans {
+            true => Ok(()),
+            false => Err("the ranges of this node have changed meanwhile: run `export` again".to_owned()),
+        }
     }
 
     /// Reads one page of a bucket, unless it has gone.
@@ -127,6 +139,7 @@ impl Pages for Export {
     }
 
     fn next_page(&mut self) -> Result<Option<Vec<u8>>, String> {
+        self.check_spans()?;
         let mut lines = Vec::new();
         for _ in 0..EXPORT_STEPS {
             if lines.len() >= TRANSFER_PAGE_BYTES {
@@ -144,6 +157,7 @@ impl Pages for Export {
     }
 
     fn into_scope(self) -> Result<ExportScope, String> {
+        self.check_spans()?;
         if let Some(name) = &self.name
             && self.counts == ExportCounts::default()
         {

@@ -97,11 +97,18 @@ impl ReactorPool {
                 reactors.push((inbox.clone(), clock));
                 threads.spawn_blocking(move || {
                     // Without a receiver, the pool has been stopped.
-                    sender.send(ThreadClock::of_this_thread()).ok();
+                    let begin = || _ = sender.send(ThreadClock::of_this_thread());
                     match seed {
                         #[cfg(target_os = "linux")]
-                        BackendSeed::Uring(eventfd) => event_loop::run(Uring::open(eventfd)?, &inbox),
-                        BackendSeed::Epoll(epoll) => event_loop::run(epoll, &inbox),
+                        BackendSeed::Uring(eventfd) => {
+                            let ring = Uring::open(eventfd)?;
+                            begin();
+                            event_loop::run(ring, &inbox)
+                        }
+                        BackendSeed::Epoll(epoll) => {
+                            begin();
+                            event_loop::run(epoll, &inbox)
+                        }
                     }
                 });
             }

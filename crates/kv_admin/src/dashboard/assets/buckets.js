@@ -156,7 +156,8 @@ export function Buckets() {
   shownTotal = now;
   const name = named();
   const rows = listed.rows.map((row) => ({ ...row, key: text(row.name) }));
-  const empty = prefix ? `No bucket begins with “${prefix}”.` : "No bucket yet. CREATE shopping makes one.";
+  const none = prefix ? `No bucket begins with “${prefix}”.` : "No bucket yet. CREATE shopping makes one.";
+  const empty = listed.next === null ? none : `None of those looked at begins with “${prefix}”.`;
   return html`
     <section aria-labelledby="buckets-title">
       <div class="head">

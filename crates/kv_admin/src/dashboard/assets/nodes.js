@@ -38,8 +38,8 @@ function State({ row }) {
     if (row.routes_differ) return html`<${Status} level="warn">up, routes differ: ${row.routes_differ}</${Status}>`;
     return html`<${Status} level="ok">up ${row.since_ms ? span((now() - row.since_ms) / 1000) : ""}</${Status}>`;
   }
-  const seen = row.seen_ms ? `last seen ${clock(row.seen_ms)} (${ago((now() - row.seen_ms) / 1000)})` : "never seen";
-  return html`<${Status} level="bad">down, ${seen}${row.reason ? html`<span class="reason">${row.reason}</span>` : ""}</${Status}>`;
+  const seen = row.seen_ms ? `last seen ${clock(row.seen_ms)}, ${ago((now() - row.seen_ms) / 1000)}` : "never seen";
+  return html`<${Status} level="bad">down<span class="reason">${seen}</span>${row.reason ? html`<span class="reason">${row.reason}</span>` : ""}</${Status}>`;
 }
 
 export function Nodes() {

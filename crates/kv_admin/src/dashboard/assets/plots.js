@@ -4,19 +4,25 @@ import { state, loadHistory, changed, HISTORY_SECONDS } from "./stream.js";
 import { rate, seconds, bytes, count, percent } from "./format.js";
 import { shortName } from "./icons.js";
 
-/** Each plot: the series that it shows, by their names in the node. It is shown if the node has one of them; `parts` of a whole
- * only if they are not zero. */
+/**
+ * Each plot: the series that it shows, by their names in the node. It is there if the node has the series that it
+ * `needs`, so that no plot comes later; `some` are shown only if they are not zero or unknown.
+ */
 const PLOTS = [
-  { title: "Operations", unit: rate, series: { all: "ops", text: "ops_text", GET: "ops_get", SET: "ops_set", HGET: "ops_hget", HSET: "ops_hset", DEL: "ops_delete", other: "ops_other" }, parts: true },
-  { title: "Latency", unit: seconds, series: { "p50": "latency_p50", "p99": "latency_p99", "p99.9": "latency_p999" } },
-  { title: "Memory of buckets", unit: bytes, series: { used: "memory_used", limit: "memory_limit" } },
-  { title: "Buckets", unit: count, series: { buckets: "buckets" } },
-  { title: "Processor", unit: percent, series: { busy: "cpu" } },
-  { title: "Network of clients", unit: (value) => `${bytes(value)}/s`, series: { received: "received", sent: "sent" } },
-  { title: "Connections", unit: count, series: { connections: "connections" } },
-  { title: "Hit rate", unit: percent, series: { "hits": "hit_rate" }, max: 1 },
-  { title: "Sync to disk", unit: seconds, series: { "p99": "sync_p99" } },
-  { title: "Log on disk", unit: bytes, series: { log: "log_bytes" } },
+  {
+    title: "Operations", unit: rate, needs: "ops",
+    series: { all: "ops", text: "ops_text", GET: "ops_get", SET: "ops_set", HGET: "ops_hget", HSET: "ops_hset", DEL: "ops_delete", other: "ops_other" },
+    some: ["text", "GET", "SET", "HGET", "HSET", "DEL", "other"],
+  },
+  { title: "Latency", unit: seconds, needs: "ops", series: { p50: "latency_p50", p99: "latency_p99", "p99.9": "latency_p999" } },
+  { title: "Memory of buckets", unit: bytes, needs: "memory_used", series: { used: "memory_used", limit: "memory_limit" }, some: ["limit"] },
+  { title: "Buckets", unit: count, needs: "buckets", series: { buckets: "buckets" } },
+  { title: "Connections", unit: count, needs: "connections", series: { connections: "connections" } },
+  { title: "Hit rate", unit: percent, needs: "ops", series: { hits: "hit_rate" }, max: 1 },
+  { title: "Network of clients", unit: (value) => `${bytes(value)}/s`, needs: "received", series: { received: "received", sent: "sent" } },
+  { title: "Processor", unit: percent, needs: "cpu", series: { busy: "cpu" } },
+  { title: "Sync to disk", unit: seconds, needs: "log_bytes", series: { p99: "sync_p99" } },
+  { title: "Log on disk", unit: bytes, needs: "log_bytes", series: { log: "log_bytes" } },
 ];
 
 let selected = null;
@@ -31,16 +37,14 @@ function current() {
   return (rows.find((row) => row.node === selected) ?? rows.find((row) => row.me))?.node;
 }
 
-/** The columns of a node by the names of the series, without those that have no value at all. */
+/** The columns of a node by the names of the series. */
 function columnsOf(node) {
   const samples = state.samples[node];
-  if (!samples) return { times: [], named: {} };
-  const known = state.series.map((name, index) => [name, samples.values[index]]);
-  return {
-    times: samples.times,
-    named: Object.fromEntries(known.filter(([, column]) => column.some((value) => value !== null))),
-  };
+  const named = state.series.map((name, index) => [name, samples?.values[index] ?? []]);
+  return { times: samples?.times ?? [], named: Object.fromEntries(named) };
 }
+
+const isKnown = (column) => column?.some((value) => value !== null);
 
 function Tile({ label, value, of }) {
   return html`<div class="tile"><dt>${label}</dt><dd>${value}${of ? html`<small> of ${of}</small>` : ""}</dd></div>`;
@@ -58,11 +62,9 @@ export function Tiles() {
     ["hit_rate", "Hit rate", percent],
     ["sync_p99", "Sync p99", seconds],
   ];
-  const shown = tiles.filter(([name]) => named[name]);
-  if (shown.length === 0) return html`<dl class="tiles"><${Tile} label="Samples" value="–" /></dl>`;
   return html`
     <dl class="tiles">
-      ${shown.map(([name, label, unit, of]) => html`
+      ${tiles.map(([name, label, unit, of]) => html`
         <${Tile} key=${name} label=${label} value=${unit(last(name))} of=${of && last(of) ? unit(last(of)) : null} />
       `)}
     </dl>
@@ -74,7 +76,7 @@ export function Plots() {
   const node = current();
   if (node) loadHistory(node);
   const { times, named } = columnsOf(node);
-  const shown = PLOTS.filter((plot) => Object.values(plot.series).some((name) => named[name]));
+  const shown = PLOTS.filter((plot) => isKnown(named[plot.needs]));
   return html`
     <section aria-labelledby="plots-title">
       <div class="head">
@@ -134,8 +136,8 @@ class Plot extends Component {
 
   names() {
     const { plot, named } = this.props;
-    const isShown = (column, index) => column && (!plot.parts || index === 0 || column.some((value) => value > 0));
-    return Object.keys(plot.series).filter((label, index) => isShown(named[plot.series[label]], index));
+    const isShown = (label) => !plot.some?.includes(label) || named[plot.series[label]].some((value) => value > 0);
+    return Object.keys(plot.series).filter(isShown);
   }
 
   data() {

@@ -155,6 +155,37 @@ async fn a_node_that_does_not_come_is_not_waited_for_when_another_one_is_named()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_without_all_entries_takes_the_place_of_none_and_is_no_member_when_that_is_called_off() {
+    let nodes = Nodes::start();
+    nodes.write(&[0, 1, 2], "SET a 1").await;
+    let leader = nodes.leader_of(&[0, 1, 2]).await;
+    nodes.open_with(3, Vec::new());
+    // It says hello, and gets no entries.
+    nodes.hold(3);
+    let place = |to: &Placement| {
+        let row = row(span("", None), to.clone());
+        (0..3).for_each(|node| nodes.ranges(node).set_placement(&nodes.range(node), &row));
+    };
+    let members = || nodes.range(leader).progress.position().expect("it has members");
+    let before = members().voters;
+    let to = placement(&[0, 1, 3], &[2]);
+    drop(nodes.ranges(3).add(&row(span("", None), to.clone())).expect("made"));
+    place(&to);
+    let began = Instant::now();
+    while members().learners.is_empty() || began.elapsed() < Duration::from_secs(2) {
+        assert_eq!(members().voters, before);
+        assert!(began.elapsed() < Duration::from_secs(20), "it is not added");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    place(&placement(&[0, 1, 2], &[3]));
+    while !members().learners.is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(20), "it stays a member");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(members().voters, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_node_that_is_named_leads() {
     let nodes = Nodes::start();
     nodes.write(&[0, 1, 2], "SET a 1").await;

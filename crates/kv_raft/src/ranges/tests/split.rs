@@ -2,11 +2,20 @@
 
 use super::{
     placement::{placement, row},
-    voters::Nodes,
+    voters::{NODES, Nodes},
     *,
 };
-use crate::{group::Split, range::leader::Leader};
-use std::time::Instant;
+use crate::{
+    group::Split,
+    range::leader::Leader,
+    ranges::{recover::Recoverable, skip::SkippableEntry},
+    snapshot::{SnapshotEncoder, SnapshotHeader, SnapshotKind, encode_store},
+};
+use kv::FrozenStore;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Instant,
+};
 
 const ALL: [usize; 3] = [0, 1, 2];
 const WAIT: Duration = Duration::from_secs(20);
@@ -259,6 +268,11 @@ async fn a_node_that_was_away_gets_both_parts_by_the_log_or_by_a_snapshot() {
             assert!(began.elapsed() < WAIT, "{:?} {:?}", nodes.listed(2, "g"), nodes.listed(2, ""));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // By a snapshot it has no successor of the replica that it had: another one takes its place.
+        while !ALL.iter().any(|node| nodes.part(*node, "g").is_some_and(|range| range.settled().is_some())) {
+            assert!(began.elapsed() < WAIT, "it is no voter");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         nodes.close(0).await;
         nodes.write_part("g", "SET z 1").await;
     }
@@ -342,4 +356,74 @@ async fn a_second_split_waits_until_the_first_part_has_files() {
     // It ends although it waits.
     nodes.follow(2, &rows(&[span("", Some("d"))]));
     nodes.close(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_recovered_without_a_split_that_may_not_have_been_acknowledged() {
+    let nodes = Nodes::start();
+    let leader = nodes.write(&ALL, "SET a 1; SET x 1").await;
+    let range = nodes.range(leader);
+    ALL.iter().filter(|node| **node != leader).for_each(|node| nodes.hold(*node));
+    let split = Split { at: b"g", range: 1 << 63, replicas: Vec::new() };
+    let entries = || range.status().log.entries;
+    let before = entries();
+    drop(range.propose_split(&split).expect("proposed"));
+    let began = Instant::now();
+    while entries() == before {
+        assert!(began.elapsed() < WAIT, "it is not in the log");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(range);
+    nodes.close(leader).await;
+    let data_dir = nodes.directories[leader].lock().path().to_owned();
+    let recover = || Recoverable::find(&data_dir, NODES[leader], "..").expect("found").recover(1);
+    let Err(OpenError::SplitMaybe { index, .. }) = recover() else {
+        panic!("it is recovered with the split")
+    };
+    SkippableEntry::find(&data_dir, "..", index).expect("found").skip().expect("skipped");
+    recover().expect("recovered");
+    nodes.open_with(leader, vec![row(span("", None), placement(&[leader], &[]))]);
+    assert_eq!(nodes.write_part("", "INCR a; INCR x").await, ["Number(2)", "Number(2)"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_has_all_buckets_at_any_moment_of_a_split() {
+    let nodes = Nodes::start();
+    let names = [span("", Some("c")), span("c", Some("g")), span("g", Some("m")), span("m", None)];
+    nodes.write(&ALL, "SET a 1; SET d 1; SET h 1; SET x 1").await;
+    nodes.has_caught_up(0, "").await;
+    let (ranges, is_over) = (nodes.ranges(0), Arc::new(AtomicBool::new(false)));
+    let backups = spawn_blocking({
+        let is_over = is_over.clone();
+        move || {
+            let mut taken = 0;
+            while !is_over.load(Relaxed) {
+                // A range that is split refuses.
+                let Ok(mut frozen) = ranges.freeze() else { continue };
+                let header =
+                    SnapshotHeader { kind: SnapshotKind::Backup, stamp_ms: 0, description: Vec::new() };
+                let mut encoder = SnapshotEncoder::new(&header);
+                let mut encode = |frozen: &mut FrozenStore| loop {
+                    match encode_store(frozen, &mut encoder) {
+                        Ok(Some(_)) => {}
+                        ended => break ended.is_ok(),
+                    }
+                };
+                // A copy of a range that is split ends.
+                if !frozen.iter_mut().all(&mut encode) {
+                    continue;
+                }
+                assert_eq!(encoder.counts().strings, 4);
+                taken += 1;
+            }
+            taken
+        }
+    });
+    for last in 1..names.len() {
+        let end = Span { end: None, ..names[last].clone() };
+        let spans: Vec<_> = names[..last].iter().cloned().chain([end]).collect();
+        nodes.follow_all(&ALL, &rows(&spans)).await;
+    }
+    is_over.store(true, Relaxed);
+    assert!(backups.await.expect("each has all") > 0);
 }

@@ -156,6 +156,11 @@ impl Nodes {
         }
     }
 
+    /// Has frames to a node arrive no more.
+    pub(super) fn hold(&self, node: usize) {
+        self.network.held.lock().insert(NODES[node].into(), Vec::new());
+    }
+
     pub(super) fn range(&self, node: usize) -> Arc<Range> {
         self.running[node].lock().as_ref().expect("running").all()[0].clone()
     }

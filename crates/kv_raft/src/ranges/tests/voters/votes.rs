@@ -13,7 +13,7 @@ async fn is_voted_for(nodes: &Nodes, voter: usize, candidate: (usize, u64), term
     let vote = Vote { term, replica, is_committed: false };
     let last = Some(LogId { term: TERM, leader: replica, index: TERM });
     let began = Instant::now();
-    nodes.network.held.lock().insert(NODES[node].into(), Vec::new());
+    nodes.hold(node);
     loop {
         let call = Body::Call { id: term, call: Call::Vote { vote, last } };
         let to = nodes.transport(voter).replica;
