@@ -160,7 +160,8 @@ pub(crate) const SHOWN_ARGUMENTS: usize = 16;
 /// Missing ranges that a warning names.
 pub(crate) const MISSING_SHOWN: usize = 8;
 
-/// Ranges of a node: each has a log, and a thread that syncs it.
+/// Ranges of a node of which it has the only copy, and as many with replicas: each has a log, and a thread
+/// that syncs it.
 pub(crate) const RANGES: usize = 64;
 
 /// Bytes of the files `node` and `replica`. A larger one is damaged.

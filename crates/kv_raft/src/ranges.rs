@@ -22,7 +22,7 @@ use crate::{
     },
     limits::{
         DISK_PAUSE, ELECTION_DELAY, ELECTION_SYNCS, LOG_CACHE_LEAST, LOG_CHECK_PAUSE, LOG_FILES,
-        MEASURED_SYNCS, RANGES, VOTE_LEASE,
+        MEASURED_SYNCS, VOTE_LEASE,
     },
     log::{LogOptions, descriptors_of_range, files_of_each},
     proposals::WaitingBytes,
@@ -32,7 +32,9 @@ use crate::{
 };
 use kv::{AlreadyFrozen, Budget, FreezeBudget, FrozenStore, Store, TransactionLimits};
 use parking_lot::{Mutex, RwLock};
-use replicas::{Begun, Opened, Unknown, find_or_make, keep_replicas_aside, open_replicas, remove_replica};
+use replicas::{
+    Begun, Opened, Unknown, check_counts, find_or_make, keep_replicas_aside, open_replicas, remove_replica,
+};
 use rustix::process::{Resource, getrlimit};
 use std::{
     fs::{self, File},
@@ -214,7 +216,7 @@ impl Ranges {
         for (fault, _) in FAULTS.iter().filter(|(_, is_here)| *is_here) {
             tracing::warn!(fault, "this build has a fault, for tests alone: it loses data");
         }
-        check_count(spans_with_names(spans))?;
+        check_counts(spans)?;
         let data_dir = &path::absolute(data_dir).map_err(failed(data_dir))?;
         let directory = data_dir.join(RANGES_DIRECTORY);
         let is_new = is_new(data_dir)?;
@@ -292,7 +294,6 @@ impl Ranges {
         let _splitting = self.splitting.lock();
         let directory = self.shared.directory();
         let with_names = self.all().iter().filter(|range| range.span().has_names()).count();
-        check_count(with_names + usize::from(row.span.has_names()))?;
         let before = self.all().into_iter().find(|range| range.span().overlaps(&row.span));
         let begun = match before {
             Some(before) => self.finish_split(&before, &row.span.start, Some(row))?,
@@ -584,13 +585,6 @@ fn check_place(data_dir: &Path) -> Result<(), OpenError> {
     match data_dir.ancestors().skip(1).find(is_data_dir) {
         Some(outer) => Err(OpenError::Nested { directory: data_dir.into(), outer: outer.into() }),
         None => Ok(()),
-    }
-}
-
-fn check_count(spans: usize) -> Result<(), OpenError> {
-    match spans {
-        ..=RANGES => Ok(()),
-        found => Err(OpenError::TooMany { found, limit: RANGES }),
     }
 }
 

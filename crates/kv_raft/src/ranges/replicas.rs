@@ -3,7 +3,7 @@
 use crate::{
     error::{OpenError, ways_out},
     identity::{self, Identity, Ids, REPLICA_FILE, ReplicaSpan, Span, data_dir::make_directory, failed},
-    limits::{LOG_CACHE_LEAST, RANDOM_IDS},
+    limits::{LOG_CACHE_LEAST, RANDOM_IDS, RANGES},
     log::{Fsync, Log, LogSettings},
     replica::files::LOG,
 };
@@ -154,6 +154,21 @@ impl Unknown {
     fn new(directory: PathBuf, error: &OpenError) -> Unknown {
         let problem = format!("{error}, or {}", ways_out(&directory));
         Unknown { directory, problem }
+    }
+}
+
+/// Those with replicas count for themselves: the table of the cluster may have as many rows, whatever the
+/// configuration of a node has besides.
+pub(super) fn check_counts(rows: &[ReplicaSpan]) -> Result<(), OpenError> {
+    let (replicated, alone): (Vec<_>, Vec<_>) =
+        rows.iter().filter(|row| row.span.has_names()).partition(|row| row.placement.is_some());
+    check_count(replicated.len()).and(check_count(alone.len()))
+}
+
+pub(super) fn check_count(spans: usize) -> Result<(), OpenError> {
+    match spans {
+        ..=RANGES => Ok(()),
+        found => Err(OpenError::TooMany { found, limit: RANGES }),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Fills an empty data directory with the records of a backup, while no node uses it. All of it is written
 //! beside its place and takes that when it is on disk, so a node never starts with a part.
 
-use super::{PART, RANGES_DIRECTORY, check_count, check_place, replicas::make_replica};
+use super::{
+    PART, RANGES_DIRECTORY, check_place,
+    replicas::{check_count, make_replica},
+};
 use crate::{
     error::OpenError,
     identity::{

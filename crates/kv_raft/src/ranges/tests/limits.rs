@@ -1,6 +1,21 @@
 //! What is refused before it is logged, and what is not logged at all.
 
-use super::*;
+use super::{
+    placement::{placement, row},
+    *,
+};
+use crate::{limits::RANGES, ranges::replicas::check_counts};
+
+#[test]
+fn rows_with_replicas_take_no_place_of_others() {
+    let alone = |count: usize| (0..count).map(|_| ReplicaSpan::alone(span("a", None)));
+    let replicated = |count: usize| (0..count).map(|_| row(span("a", None), placement(&[0, 1, 2], &[])));
+    let check = |rows: Vec<ReplicaSpan>| check_counts(&rows);
+    assert!(check(alone(RANGES).chain(replicated(RANGES)).collect()).is_ok());
+    for too_many in [alone(RANGES + 1).collect(), replicated(RANGES + 1).collect()] {
+        assert!(matches!(check(too_many), Err(OpenError::TooMany { found: 65, limit: RANGES })));
+    }
+}
 
 #[tokio::test]
 async fn a_transaction_that_only_reads_is_not_logged() {
