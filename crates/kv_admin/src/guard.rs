@@ -42,7 +42,6 @@ pub(crate) async fn guard(State(context): State<Context>, request: Request, next
     for (name, value) in HEADERS {
         headers.insert(name, value);
     }
-    // Assets say for themselves how long they may be kept.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

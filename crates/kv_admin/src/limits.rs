@@ -14,7 +14,7 @@ pub(crate) const UPDATES: usize = 16;
 /// Passive children of each child in the tree of the page.
 pub(crate) const OBSERVED_CHILDREN: usize = 20;
 /// Requests of the API that are executed at once.
-pub(crate) const API_REQUESTS: usize = 4;
+pub(crate) const API_REQUESTS: usize = 2;
 /// How long one may wait for that.
 pub(crate) const API_WAIT: Duration = Duration::from_secs(2);
 /// How long the other nodes may take to say whether all is well.
@@ -28,7 +28,7 @@ pub(crate) const LISTED_BUCKETS: u64 = 50;
 pub(crate) const MAX_LISTED_BUCKETS: u64 = 300;
 /// Pages of names that are looked at for those, before the next request goes on.
 pub(crate) const SCANNED_PAGES: usize = 50;
-/// Bytes of a value that are shown.
+/// Bytes of a value, a key or a name that are shown.
 pub(crate) const VALUE_BYTES: usize = 4 * 1024;
 /// How long another node may take to report.
 pub(crate) const REPORT_WAIT: Duration = Duration::from_millis(900);

@@ -78,7 +78,7 @@ async fn rows(cluster: &Cluster, names: &[Box<[u8]>]) -> Vec<Map<String, Value>>
         })
         .await;
     for (row, name) in rows.iter_mut().zip(names) {
-        row.insert("name".to_owned(), bytes_json(name));
+        row.insert("name".to_owned(), bytes_json(shown(name)));
     }
     rows
 }
@@ -124,13 +124,14 @@ async fn exists(cluster: &Cluster, bucket: &[u8]) -> bool {
 
 /// The start of a string of a Redis client.
 async fn string(cluster: &Cluster, bucket: &[u8]) -> Response {
-    let end = (VALUE_BYTES - 1).to_string();
+    // One byte more than is shown, if there is one.
+    let end = VALUE_BYTES.to_string();
     let range = format!("$1\r\n0\r\n${}\r\n{end}\r\n", end.len());
     let [Some(part), Some(len)] = ["getrange", "strlen"].map(Command::find) else {
         return response::error(StatusCode::NOT_FOUND, "there is no such command");
     };
     let op = Op::Command { command: part, args: Args::new(range.as_bytes()) };
-    let value = cluster.execute(Request::new(bucket, op), |reply| bytes_json(bytes_of(&reply))).await;
+    let value = cluster.execute(Request::new(bucket, op), |reply| bytes_json(shown(bytes_of(&reply)))).await;
     let op = Op::Command { command: len, args: Args::NONE };
     let size = cluster.execute(Request::new(bucket, op), |reply| match reply {
         Reply::Number(size) => size,
@@ -148,14 +149,26 @@ async fn string(cluster: &Cluster, bucket: &[u8]) -> Response {
     }
 }
 
-/// A key with its value, which is cut.
+/// A key with its value, both of which are cut.
 fn entry(key: &Reply<'_>, value: &Reply<'_>) -> Value {
     let (size, value) = match value {
         Reply::OwnedValue(OwnedValue::Large(large)) => (large.len(), bytes_of(value)),
         _ => (bytes_of(value).len(), bytes_of(value)),
     };
-    let shown = &value[..value.len().min(VALUE_BYTES)];
-    json!({ "key": bytes_json(bytes_of(key)), "value": bytes_json(shown), "cut": size > shown.len(), "bytes": size })
+    let (key, value) = (shown(bytes_of(key)), shown(value));
+    json!({ "key": bytes_json(key), "value": bytes_json(value), "cut": size > value.len(), "bytes": size })
+}
+
+/// What is shown of bytes: without half a character at its end.
+fn shown(bytes: &[u8]) -> &[u8] {
+    if bytes.len() <= VALUE_BYTES {
+        return bytes;
+    }
+    let first = &bytes[..VALUE_BYTES];
+    match str::from_utf8(first) {
+        Err(error) if error.error_len().is_none() => &first[..error.valid_up_to()],
+        _ => first,
+    }
 }
 
 /// The bytes of a reply, or the first of a large one.
@@ -193,5 +206,14 @@ mod tests {
         let entry = entry(&Reply::Value(b"\xff"), &Reply::Value(&long));
         assert_eq!((&entry["key"], &entry["cut"]), (&json!({ "hex": "ff" }), &json!(true)));
         assert_eq!(entry["value"].as_str().map(str::len), Some(VALUE_BYTES));
+    }
+
+    #[test]
+    fn text_is_not_cut_in_the_middle_of_a_character_and_keys_are_cut_too() {
+        let long = "€".repeat(VALUE_BYTES);
+        let entry = entry(&Reply::Value(long.as_bytes()), &Reply::Value(long.as_bytes()));
+        let expected = json!("€".repeat(VALUE_BYTES / 3));
+        assert_eq!((&entry["key"], &entry["value"]), (&expected, &expected));
+        assert_eq!(entry["cut"], json!(true));
     }
 }

@@ -117,13 +117,13 @@ const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         path: "/api/v1/buckets",
-        help: "The buckets of all nodes, page by page, in no particular order.",
+        help: "The buckets of database 0 of all nodes, page by page, in no particular order.",
         parameters: &[
             ("prefix", "what their names begin with"),
             ("limit", "about how many, up to 300; without it, 50"),
             CURSOR,
         ],
-        returns: "`buckets`, each with `name`, `keys`, `bytes` (unknown of large ones), `expires_in_ms`; `next`, \
+        returns: "`buckets`, each with `name` (its first 4 KiB), `keys`, `bytes` (unknown of large ones), `expires_in_ms`; `next`, \
                   null after the last page; `unavailable`: why those of a node are missing",
         example: "prefix=shop&limit=100",
         route: || get(buckets::buckets),
@@ -132,7 +132,7 @@ const ENDPOINTS: &[Endpoint] = &[
         path: "/api/v1/keys",
         help: "The keys of a bucket with their values, page by page, or the value of a string.",
         parameters: &[("bucket", "its name"), CURSOR],
-        returns: "`keys`, each with `key`, `value` (its first 4 KiB), `cut` (whether it has more), `bytes`; `next`, \
+        returns: "`keys`, each with `key` and `value` (the first 4 KiB), `cut` (whether it has more), `bytes`; `next`, \
                   null after the last page",
         example: "bucket=shopping",
         route: || get(buckets::keys),

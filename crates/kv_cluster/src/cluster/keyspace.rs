@@ -92,7 +92,7 @@ impl Cluster {
     /// A row that was split a moment ago has replied for its first part alone: learns whether there are
     /// others now. If that cannot be learned, those that are known hold.
     async fn learn_splits(&self) {
-        if self.meta.is_some() {
+        if self.parts().iter().any(|part| matches!(part, Part::Replicas(_))) {
             drop(self.learn_placements().await);
         }
     }

@@ -177,10 +177,13 @@ impl Cluster {
         for pending in self.query_meta(&NodeQuery::Placements { epoch }).await? {
             learned = learned.or(pending.placements().await.unwrap_or_default());
         }
-        match learned {
-            Some(_) => self.follow_table(learned).await,
-            None => Ok(()),
+        if learned.is_none() {
+            return Ok(());
         }
+        // Whoever has asked may go away in the middle of it.
+        let cluster = self.clone();
+        let followed = tokio::spawn(async move { cluster.follow_table(learned).await });
+        followed.await.unwrap_or_else(|ended| Err(invalid(ended.to_string())))
     }
 
     /// Queries who knows what the meta group keeps: its leader.

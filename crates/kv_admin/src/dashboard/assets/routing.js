@@ -14,7 +14,9 @@ function rangesOf(routes, plans) {
   const reports = Object.entries(partsOf("ranges")).flatMap(([node, rows]) => rows.map((row) => ({ ...row, node })));
   const row = (name, nodes, durable) => {
     const about = reports.filter((report) => report.range === name && nodes.includes(report.node));
-    const leader = about.find((report) => report.leader)?.leader ?? (nodes.length === 1 ? nodes[0] : null);
+    // A node that is down says what it knew last.
+    const newest = about.filter((report) => report.leader).sort((one, other) => other.term - one.term)[0];
+    const leader = newest?.leader ?? (nodes.length === 1 ? nodes[0] : null);
     const best = about.find((report) => report.node === leader) ?? about[0];
     const plan = plans.find((plan) => plan.range === name);
     return { ...best, key: name, range: name, nodes, durable, leader, reported: Boolean(best), plan };
