@@ -95,7 +95,10 @@ impl Observer {
     pub(crate) fn watch(&self) -> Option<(OwnedSemaphorePermit, broadcast::Receiver<Update>)> {
         let permit = self.0.streams.clone().try_acquire_owned().ok()?;
         let updates = self.0.updates.subscribe();
-        self.0.watched.notify_one();
+        // While others watch, all that is known is new.
+        if self.0.updates.receiver_count() == 1 {
+            self.0.watched.notify_one();
+        }
         Some((permit, updates))
     }
 

@@ -108,7 +108,10 @@ impl Seen {
     /// What this node shows of itself to others.
     pub(super) fn report(&self, own: &str, since: u64) -> Report {
         let samples = self.samples.get(own).map(|samples| samples.since(since).cloned().collect());
-        let crashes = self.happenings.all().iter().filter(|one| one.path.is_some());
+        // It may have seen those of nodes without a page, too; others see these themselves.
+        let is_own =
+            |one: &&Happening| one.path.as_deref().is_some_and(|path| path.split('/').next() == Some(own));
+        let crashes = self.happenings.all().iter().filter(is_own);
         Report {
             tree: self.trees.get(own).cloned(),
             ranges: self.parts.get(&format!("ranges/{own}")).cloned(),
@@ -130,10 +133,7 @@ impl Seen {
         let mut keep = |node: &str, rows: Vec<Row>| {
             let samples = self.samples.entry(node.to_owned()).or_default();
             let before = samples.last_time();
-            newest.insert(
-                node.to_owned(),
-                rows.last().cloned().filter(|row| row.0 > before).into_iter().collect(),
-            );
+            newest.insert(node.to_owned(), rows.iter().filter(|row| row.0 > before).cloned().collect());
             rows.into_iter().for_each(|row| samples.push(row));
         };
         let now = now_ms() as f64 / 1e3;

@@ -164,10 +164,9 @@ impl LocalNode {
     /// All buckets as they are now, a copy for each store: all of them within a few milliseconds, and each at
     /// one moment. What is kept for the copies counts against this node's parts for them.
     pub fn freeze(&self) -> Result<Vec<FrozenStore>, AlreadyFrozen> {
-        let mut frozen = vec![self.store.freeze(&self.budgets.frozen)?];
-        if let Some(ranges) = &self.ranges {
-            frozen.extend(ranges.freeze()?);
-        }
+        // First those that may have to wait for the files of a split.
+        let mut frozen = self.ranges.as_ref().map_or(Ok(Vec::new()), Ranges::freeze)?;
+        frozen.push(self.store.freeze(&self.budgets.frozen)?);
         Ok(frozen)
     }
 

@@ -94,10 +94,10 @@ export async function loadHistory(node) {
     if (!response.ok) throw new Error(response.statusText);
     const { times, values } = await response.json();
     if (state.samples[node] !== columns) return;
-    const first = columns.times[0] ?? Infinity;
-    const older = times.findLastIndex((time) => time < first) + 1;
-    columns.times.unshift(...times.slice(0, older));
-    columns.values.forEach((column, index) => column.unshift(...expand(values[index], times.length).slice(0, older)));
+    const newer = columns.times.filter((time) => time > (times.at(-1) ?? 0)).length;
+    const rest = (column) => column.slice(column.length - newer);
+    columns.times = [...times, ...rest(columns.times)];
+    columns.values = columns.values.map((column, index) => [...expand(values[index], times.length), ...rest(column)]);
     columns.isLoaded = true;
     changed();
   } catch {
@@ -131,5 +131,7 @@ addEventListener("pagehide", () => {
   source?.close();
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted) open();
+  if (!event.persisted) return;
+  state.link = "lost";
+  open();
 });
