@@ -121,7 +121,7 @@ impl Seen {
         }
     }
 
-    /// Keeps the samples of this node and of those that have reported, and returns the newest of each.
+    /// Keeps the samples of this node and of those that have reported, and returns those that are new.
     pub(super) fn take_samples(
         &mut self,
         own: &str,
@@ -129,11 +129,11 @@ impl Seen {
         answers: &[Answer],
     ) -> BTreeMap<String, Vec<Row>> {
         let last_time = self.samples.get(own).map_or(0, Samples::last_time);
-        let mut newest = BTreeMap::new();
+        let mut new_rows = BTreeMap::new();
         let mut keep = |node: &str, rows: Vec<Row>| {
             let samples = self.samples.entry(node.to_owned()).or_default();
             let before = samples.last_time();
-            newest.insert(node.to_owned(), rows.iter().filter(|row| row.0 > before).cloned().collect());
+            new_rows.insert(node.to_owned(), rows.iter().filter(|row| row.0 > before).cloned().collect());
             rows.into_iter().for_each(|row| samples.push(row));
         };
         let now = now_ms() as f64 / 1e3;
@@ -149,7 +149,7 @@ impl Seen {
             };
             keep(node, report.samples.iter().map(row).collect());
         }
-        newest
+        new_rows
     }
 
     /// Takes on what was seen, and returns the parts that have changed.
